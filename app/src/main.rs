@@ -1,0 +1,2 @@
+//! The window's host, the program `warden-dashboard`.
+fn main() {}

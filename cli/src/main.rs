@@ -1,0 +1,2 @@
+//! The program `warden`.
+fn main() {}

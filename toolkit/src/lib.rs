@@ -1,0 +1,1 @@
+//! The one shared library that host and hot code both link.

@@ -1,0 +1,1 @@
+//! What crosses between the window's host and its hot code.

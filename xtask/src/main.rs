@@ -1,0 +1,2 @@
+//! Run, test, bench and picture Warden.
+fn main() {}
