@@ -1,0 +1,141 @@
+//! A virtual display: what it shows, and real keys and clicks on it.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result};
+
+use crate::picture::Picture;
+use crate::process::{Process, output};
+
+/// An Xvfb of its own, on a free display number that Xvfb chose.
+#[derive(Debug)]
+pub struct Display {
+    name: String,
+    runtime: tempfile::TempDir,
+    _server: Process,
+}
+
+impl Display {
+    /// Starts one, `width` × `height` pixels.
+    ///
+    /// # Errors
+    /// When Xvfb is missing or does not come up.
+    pub fn start(width: u32, height: u32) -> Result<Self> {
+        let runtime = tempfile::tempdir()?;
+        let mut server = Process::start(
+            Command::new("Xvfb")
+                .args(["-displayfd", "1", "-nolisten", "tcp", "-noreset"])
+                .args(["-screen", "0", &format!("{width}x{height}x24")])
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null()),
+        )?;
+        let stdout = server.child().stdout.take().context("Xvfb's output")?;
+        let mut number = String::new();
+        BufReader::new(stdout)
+            .read_line(&mut number)
+            .context("Xvfb did not name its display")?;
+        let name = format!(":{}", number.trim());
+        Ok(Self {
+            name,
+            runtime,
+            _server: server,
+        })
+    }
+
+    /// Makes `command` open its windows here, with the software renderer where there is no other.
+    pub fn show<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command
+            .env("DISPLAY", &self.name)
+            .env("XDG_RUNTIME_DIR", self.runtime.path())
+            .env_remove("WAYLAND_DISPLAY")
+            .env_remove("WAYLAND_SOCKET")
+    }
+
+    /// Everything that the display shows.
+    ///
+    /// # Errors
+    /// When ImageMagick is missing or its picture cannot be read.
+    pub fn picture(&self) -> Result<Picture> {
+        Picture::decode(&output(
+            self.tool("import").args(["-window", "root", "png:-"]),
+        )?)
+    }
+
+    /// Gives the keyboard to the only window: there is no window manager that would.
+    ///
+    /// # Errors
+    /// When xdotool is missing or there is no window of process `pid`.
+    pub fn focus(&self, pid: u32) -> Result<()> {
+        output(
+            self.xdotool()
+                .args([
+                    "search",
+                    "--sync",
+                    "--onlyvisible",
+                    "--pid",
+                    &pid.to_string(),
+                ])
+                .args(["windowfocus", "--sync"]),
+        )
+        .map(drop)
+    }
+
+    /// Presses a key or a chord, as xdotool writes it (`ctrl+alt+r`).
+    ///
+    /// # Errors
+    /// When xdotool fails.
+    pub fn press(&self, chord: &str) -> Result<()> {
+        output(self.xdotool().args(["key", "--clearmodifiers", chord])).map(drop)
+    }
+
+    /// Types text.
+    ///
+    /// # Errors
+    /// When xdotool fails.
+    pub fn type_text(&self, text: &str) -> Result<()> {
+        output(self.xdotool().args(["type", "--delay", "20", text])).map(drop)
+    }
+
+    /// Clicks the left button at a pixel.
+    ///
+    /// # Errors
+    /// When xdotool fails.
+    pub fn click(&self, x: u32, y: u32) -> Result<()> {
+        self.click_button(x, y, 1, 1)
+    }
+
+    /// Turns the wheel down over a pixel.
+    ///
+    /// # Errors
+    /// When xdotool fails.
+    pub fn scroll_down(&self, x: u32, y: u32, notches: u32) -> Result<()> {
+        self.click_button(x, y, 5, notches)
+    }
+
+    fn click_button(&self, x: u32, y: u32, button: u32, times: u32) -> Result<()> {
+        output(
+            self.xdotool()
+                .args(["mousemove", "--sync", &x.to_string(), &y.to_string()])
+                .args([
+                    "click",
+                    "--repeat",
+                    &times.to_string(),
+                    "--delay",
+                    "40",
+                    &button.to_string(),
+                ]),
+        )
+        .map(drop)
+    }
+
+    fn xdotool(&self) -> Command {
+        self.tool("xdotool")
+    }
+
+    fn tool(&self, name: &str) -> Command {
+        let mut command = Command::new(name);
+        command.env("DISPLAY", &self.name).stdin(Stdio::null());
+        command
+    }
+}

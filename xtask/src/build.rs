@@ -1,0 +1,81 @@
+//! How everything is built: one package selection, one set of flags, one environment.
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use warden_tests::process::checkout;
+
+/// The packages that run, test and reload agree on. xtask itself is left out: it is running.
+const SELECTION: [&str; 3] = ["--workspace", "--exclude", "xtask"];
+
+/// Flags from outside would build another toolkit than the one that a running window has mapped.
+const FOREIGN_FLAGS: [&str; 3] = [
+    "RUSTFLAGS",
+    "CARGO_ENCODED_RUSTFLAGS",
+    "CARGO_BUILD_RUSTFLAGS",
+];
+
+/// A cargo command on the whole product, in the checkout.
+///
+/// # Errors
+/// When flags are inherited from the environment.
+pub fn cargo(subcommand: &str) -> Result<Command> {
+    refuse_foreign_flags()?;
+    let mut command = plain(subcommand);
+    command.args(SELECTION).arg("--locked");
+    Ok(command)
+}
+
+/// The cargo that started xtask, in the checkout, on nothing in particular.
+pub fn plain(subcommand: &str) -> Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.arg(subcommand).current_dir(checkout());
+    command
+}
+
+/// Builds every program and the hot library.
+///
+/// # Errors
+/// When the build fails.
+pub fn programs() -> Result<()> {
+    expect_success(&mut cargo("build")?)
+}
+
+/// Runs a command whose output is the person's to read.
+///
+/// # Errors
+/// When it cannot be started or ends with anything but 0.
+pub fn expect_success(command: &mut Command) -> Result<()> {
+    let line = shown(command);
+    let status = command
+        .status()
+        .with_context(|| format!("starting `{line}`"))?;
+    if !status.success() {
+        bail!("`{line}` failed: {status}");
+    }
+    Ok(())
+}
+
+/// A command as a person would type it.
+fn shown(command: &Command) -> String {
+    let program = std::path::Path::new(command.get_program());
+    let name = program.file_name().unwrap_or(program.as_os_str());
+    std::iter::once(name)
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn refuse_foreign_flags() -> Result<()> {
+    for name in FOREIGN_FLAGS {
+        if std::env::var_os(name).is_some_and(|flags| !flags.is_empty()) {
+            bail!(
+                "{name} is set. The window and its hot code must be built with the same flags, \
+                 those of .cargo/config.toml: unset it and try again"
+            );
+        }
+    }
+    Ok(())
+}
