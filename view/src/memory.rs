@@ -1,0 +1,92 @@
+//! What the window remembers between frames, over reloads and over restarts. Scroll positions,
+//! focus and text cursors are egui's and live in its own memory.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Layout, Panel};
+
+/// What the window remembers. Every field has a default, so that older and newer files are read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UiMemory {
+    /// What is typed in the filter over queue and holders.
+    pub filter: String,
+    /// How the queue is sorted.
+    pub sort: Sort,
+    /// What is selected.
+    pub selection: Selection,
+    /// Where the panels stand.
+    pub layout: Layout,
+    /// The panel that fills the room below the strip alone, if one does.
+    pub zoomed: Option<Panel>,
+    /// The dialog that is open.
+    pub dialog: Option<Dialog>,
+    /// What is typed in the filter over the events.
+    pub events_filter: String,
+    /// The module whose message is unfolded in the reload panel.
+    pub open_module: Option<String>,
+}
+
+/// How the queue is sorted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sort {
+    /// By what.
+    pub column: Column,
+    /// The largest first.
+    pub descending: bool,
+}
+
+/// A column of the queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Column {
+    /// The turn.
+    #[default]
+    Place,
+    /// The client's name.
+    Client,
+    /// Smaller is more urgent.
+    Priority,
+    /// How much it asks for.
+    Asks,
+    /// How long it has waited.
+    Waited,
+    /// How long it will go on.
+    TimeLeft,
+    /// How often it was passed.
+    Passed,
+    /// Why it waits.
+    Why,
+}
+
+/// What is selected. It stays selected when its row moves, and is nothing when it ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Selection {
+    /// Nothing.
+    #[default]
+    None,
+    /// A waiter, by its request id.
+    Waiter(String),
+    /// A lease, by its id.
+    Lease(String),
+    /// A GPU, by its id.
+    Gpu(String),
+}
+
+/// A dialog that is open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Dialog {
+    /// The keys.
+    Keys,
+    /// End this lease?
+    Release(String),
+    /// End every lease?
+    ForceAll {
+        /// The box for the waiters is ticked.
+        clear_queue: bool,
+    },
+    /// Cancel this request?
+    Cancel(String),
+    /// End what is stale?
+    Reset,
+}
