@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{GpuId, LeaseId, RequestId};
+use crate::policy::Policy;
 use crate::problem::Code;
 
 /// A priority as a client writes it: 0–255, or a name from the policy.
@@ -124,6 +125,27 @@ pub struct Granted {
     pub expires_at: String,
     /// From arrival to grant.
     pub waited_ms: u64,
+}
+
+/// What the problems of some codes say beyond the five fields of every problem.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProblemExtra {
+    /// Which field: `invalid_request`, `impossible_request`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// How it ended: `lease_ended`, `request_ended`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// Which request: `queue_timeout`, `request_ended`, `superseded`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<RequestId>,
+    /// Its place at the end: `queue_timeout`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<u64>,
+    /// Who held what it could use, at the end: `queue_timeout`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holders: Option<Vec<LeaseId>>,
 }
 
 /// How a request, or the lease it became, ended.
@@ -303,6 +325,8 @@ pub struct WaiterStatus {
     pub request_id: RequestId,
     /// 1 is next in turn.
     pub place: u64,
+    /// Its number in order of arrival.
+    pub arrival: u64,
     /// Who waits, in words.
     pub client: String,
     /// Smaller is more urgent.
@@ -347,6 +371,8 @@ pub struct Status {
     pub at: String,
     /// The broker's version.
     pub version: String,
+    /// When this broker was ready, RFC 3339.
+    pub started_at: String,
     /// The number of the last event that is in this picture.
     pub revision: u64,
     /// By index.
@@ -359,6 +385,8 @@ pub struct Status {
     pub queue_depth: u64,
     /// Since the journal's beginning.
     pub counters: Counters,
+    /// The rules that hold.
+    pub policy: Policy,
 }
 
 /// The answer of unlock and force-release.

@@ -1,0 +1,242 @@
+//! The facts that the arbiter decides: journalled, then applied. [`Event`] is what the journal
+//! holds; [`Change`] is what applying one did, from which the stream's events and the answers of
+//! waiting connections are made.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::command::{Connection, Now};
+use crate::gpu::Gpu;
+use crate::id::{LeaseId, RequestId};
+use crate::policy::Policy;
+use crate::problem::Code;
+use crate::request::{Operation, Owner, Request};
+use crate::wire::Outcome;
+
+/// A fact, with the time at which it became one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When.
+    pub at: Now,
+    /// What.
+    pub fact: Fact,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fact {
+    /// A broker began.
+    Started {
+        /// The next number to give.
+        token_floor: u64,
+        /// The revision before the next.
+        revision_floor: u64,
+    },
+    /// For the first while after a start nobody was skipped; that is over.
+    Resumed,
+    /// Nothing is granted any more until the next start.
+    ShutDown,
+    /// These are the GPUs.
+    GpusChanged {
+        /// All of them.
+        gpus: Vec<Gpu>,
+    },
+    /// These are the rules.
+    PolicyChanged {
+        /// All of them.
+        policy: Box<Policy>,
+    },
+    /// A request came in and waits.
+    Queued {
+        /// Its name, the client's or made here.
+        request_id: RequestId,
+        /// The request.
+        request: Arc<Request>,
+        /// The connection that its answer goes to.
+        connection: Connection,
+    },
+    /// A waiter's connection broke; it keeps its place for a while.
+    Disconnected {
+        /// Whose.
+        request_id: RequestId,
+    },
+    /// A disconnected waiter came back, or another process became a lease's owner.
+    Rejoined(Joined),
+    /// A newer connection, and maybe another owner, where nothing else shows.
+    Attached(Joined),
+    /// A poll was looked at.
+    Looked {
+        /// Which.
+        request_id: RequestId,
+        /// By this connection.
+        connection: Connection,
+    },
+    /// A waiter became a lease.
+    Granted {
+        /// Which.
+        request_id: RequestId,
+        /// Its fencing token; its lease id follows from it.
+        token: u64,
+        /// Positions in the list of GPUs, as bits.
+        gpus: u64,
+        /// The waiter that it passed.
+        passed: Option<RequestId>,
+    },
+    /// The answer with the lease did not get through; it stands for a while.
+    Undelivered {
+        /// Which lease.
+        token: u64,
+    },
+    /// A holder renewed.
+    Renewed {
+        /// Which lease.
+        token: u64,
+        /// What it does from here on.
+        operation: Option<Operation>,
+    },
+    /// A lease ended.
+    LeaseEnded {
+        /// Which.
+        token: u64,
+        /// How.
+        outcome: Outcome,
+    },
+    /// A waiter left the queue without a lease.
+    WaiterEnded {
+        /// Which.
+        request_id: RequestId,
+        /// How.
+        outcome: Outcome,
+        /// Its place at the end.
+        place: u64,
+        /// Who held what it could use, at the end.
+        holders: Vec<LeaseId>,
+    },
+    /// Requests were refused.
+    Refused {
+        /// How many more, by code.
+        refused: BTreeMap<Code, u64>,
+    },
+}
+
+/// A request that was posted again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Joined {
+    /// Which.
+    pub request_id: RequestId,
+    /// The connection that its answer goes to.
+    pub connection: Connection,
+    /// Whether that connection waits for the grant.
+    pub wait: bool,
+    /// The process that it lives with, where the re-post named one.
+    pub owner: Option<Owner>,
+}
+
+/// What applying a fact did to what others can see. What is not here cannot be seen.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// Nothing that the stream tells.
+    Silent,
+    /// A request waits.
+    Queued(Waiter),
+    /// A waiter's connection broke.
+    Disconnected(Waiter),
+    /// A waiter came back.
+    Rejoined(Waiter),
+    /// A lease has another owner.
+    Adopted(Lease),
+    /// A waiter became a lease.
+    Granted {
+        /// The lease.
+        lease: Lease,
+        /// Whom it passed.
+        passed: Option<RequestId>,
+    },
+    /// A lease was renewed.
+    Renewed(Lease),
+    /// A lease ended.
+    LeaseEnded {
+        /// As it was.
+        lease: Lease,
+        /// How.
+        outcome: Outcome,
+    },
+    /// A waiter left.
+    WaiterEnded {
+        /// As it was.
+        waiter: Waiter,
+        /// How.
+        outcome: Outcome,
+        /// Its place at the end.
+        place: u64,
+        /// Who held what it could use, at the end.
+        holders: Vec<LeaseId>,
+    },
+    /// Other GPUs.
+    GpusChanged,
+    /// Other rules.
+    PolicyChanged,
+}
+
+/// A request in the queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Waiter {
+    /// Its name.
+    pub id: RequestId,
+    /// What it asks for.
+    pub request: Arc<Request>,
+    /// Its number in order of arrival.
+    pub arrival: u64,
+    /// When it arrived.
+    pub arrived: Now,
+    /// How often a later arrival was served before it.
+    pub passed: u32,
+    /// The connection that its answer goes to; nothing while that is broken. A poll always has
+    /// the one that it was posted or looked at by last.
+    pub connection: Option<Connection>,
+    /// Whether the latest post waits on its connection; else its client comes back and looks.
+    pub wait: bool,
+    /// The process that its lease will live with.
+    pub owner: Option<Owner>,
+    /// When it ends as `client_gone`, on the broker's clock: while disconnected, or for a poll
+    /// that nobody looks at.
+    pub gone_at_ms: Option<u64>,
+}
+
+/// A granted request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lease {
+    /// Its fencing token.
+    pub token: u64,
+    /// The request that it was.
+    pub request_id: RequestId,
+    /// What was asked for.
+    pub request: Arc<Request>,
+    /// What the holder does now.
+    pub operation: Operation,
+    /// Positions in the list of GPUs, as bits.
+    pub gpus: u64,
+    /// When it was granted.
+    pub granted: Now,
+    /// From arrival to grant.
+    pub waited_ms: u64,
+    /// When it ends, on the broker's clock, if nothing is heard.
+    pub deadline_ms: u64,
+    /// Its answer did not get through: the deadline is then the end of the grace.
+    pub undelivered: bool,
+    /// The connection that the latest answer went to; nothing since a restart.
+    pub connection: Option<Connection>,
+    /// The process that it lives with.
+    pub owner: Option<Owner>,
+}
+
+impl Lease {
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> LeaseId {
+        crate::number::lease_id(self.token)
+    }
+}
