@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
-use warden::wire::Outcome;
+use warden::wire::{Outcome, ProblemExtra};
 use warden::{Code, Problem};
 
 /// A failure of a call. Cheap enough to keep and to show more than once.
@@ -64,7 +63,7 @@ pub enum Error {
 #[derive(Clone, Debug)]
 pub struct Refusal {
     /// As the broker wrote it; [`Problem::extra`] holds what only its code carries.
-    pub problem: Problem<Map<String, Value>>,
+    pub problem: Problem<ProblemExtra>,
     /// When to come back, where the broker said so.
     pub retry_after: Option<Duration>,
 }
@@ -73,8 +72,7 @@ impl Refusal {
     /// How the lease or the request ended, on `lease_ended` and `request_ended`.
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
-        let value = self.problem.extra.get("outcome")?;
-        serde_json::from_value(value.clone()).ok()
+        self.problem.extra.outcome
     }
 }
 

@@ -10,13 +10,13 @@ use hyper::body::Incoming;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
+use warden::StreamEvent;
 use warden::wire::Status;
 
 use crate::client::{Client, MAX_ANSWER, refusal};
 use crate::connect::{Call, Transport};
 use crate::endpoint::Address;
 use crate::error::Error;
-use crate::event::StreamEvent;
 use crate::sse::{Decoder, RawEvent};
 
 /// The broker sends a comment every 15 s; a line that is silent for longer is dead.
@@ -40,13 +40,13 @@ pub enum FeedItem {
         address: Address,
     },
     /// The state of everything, as of its revision: whatever was folded before is void.
-    Snapshot(Arc<Status>),
+    Snapshot(Box<Status>),
     /// One change, with its revision: one more than the item before it.
     Event {
         /// The event's number.
         revision: u64,
-        /// What changed.
-        event: Arc<StreamEvent>,
+        /// What changed; never a [`StreamEvent::Snapshot`].
+        event: Box<StreamEvent>,
     },
     /// The broker is gone, or cannot be reached or understood. Said again only when the reason is
     /// another one; the stream goes on trying.
@@ -213,17 +213,17 @@ fn parse(raw: &RawEvent, last: Option<u64>) -> Result<(u64, FeedItem), String> {
         .id
         .parse()
         .map_err(|_| format!("the id of a {name} event is no revision: {:?}", raw.id))?;
-    if name == "snapshot" {
-        let status: Status = serde_json::from_slice(&raw.data)
-            .map_err(|source| format!("its snapshot cannot be read: {source}"))?;
-        return Ok((revision, FeedItem::Snapshot(Arc::new(status))));
-    }
+    let mut json = serde_json::Deserializer::from_slice(&raw.data);
+    let event = StreamEvent::parse(name, &mut json)
+        .map_err(|source| format!("event {revision} ({name}) cannot be read: {source}"))?
+        .ok_or_else(|| format!("event {revision} is of a kind not known here: {name}"))?;
+    let event = match event {
+        StreamEvent::Snapshot(status) => return Ok((revision, FeedItem::Snapshot(status))),
+        event => Box::new(event),
+    };
     if last.is_none_or(|last| last.checked_add(1) != Some(revision)) {
         return Err(format!("event {revision} does not follow {last:?}"));
     }
-    let event = StreamEvent::from_json(name, &raw.data)
-        .map_err(|source| format!("event {revision} ({name}) cannot be read: {source}"))?;
-    let event = Arc::new(event);
     Ok((revision, FeedItem::Event { revision, event }))
 }
 

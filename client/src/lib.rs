@@ -13,14 +13,12 @@ pub mod places;
 mod client;
 mod connect;
 mod error;
-mod event;
 mod lease;
 mod sse;
 
 pub use client::{Client, Submitted};
 pub use endpoint::{Address, Endpoint, Find};
 pub use error::{Error, Refusal};
-pub use event::StreamEvent;
 pub use feed::{EventStream, Feed, FeedItem};
 pub use lease::{Lease, LeaseState};
 pub use places::{DEFAULT_ADDR, default_config_dir, default_data_dir};
