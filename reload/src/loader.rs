@@ -1,0 +1,174 @@
+//! The load stage: maps a copy of a library through hot-lib-reloader, and keeps it mapped.
+//!
+//! One [`LibReloader`] a module, watching a private directory in which nobody else writes. It acts
+//! only once its own watcher saw the file change, closes the old library before it loads the new
+//! one, and holds none after a failure; so each loaded copy is pinned at once, and what the rest of
+//! the program uses are the pointers that were taken then.
+
+use std::collections::BTreeMap;
+use std::ffi::{CStr, c_void};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::ptr::NonNull;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hot_lib_reloader::LibReloader;
+
+use crate::failure::{Fault, Stage};
+use crate::generation::Symbol;
+
+/// How long hot-lib-reloader's watcher gathers events. Its thread wakes four times in each such
+/// span for as long as the program lives: 10 ms would cost an idle program 1.3 % of a core, 60 ms
+/// a sixth of that, and the wait stays below 100 ms.
+const DEBOUNCE: Duration = Duration::from_millis(60);
+/// How often the watcher is asked whether it saw the change.
+const POLL: Duration = Duration::from_millis(1);
+/// An event is lost when the file is renamed in before the watch was set up again. Renaming it in
+/// once more makes a new one.
+const RENAME_AGAIN: Duration = Duration::from_millis(400);
+/// The watcher must have seen it by then.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Loads the builds of one module.
+pub(crate) struct Loader {
+    directory: PathBuf,
+    name: String,
+    reloader: Option<LibReloader>,
+}
+
+/// What loading gave.
+pub(crate) struct Loaded {
+    pub symbols: BTreeMap<String, Symbol>,
+    pub watch_wait: Duration,
+}
+
+impl Loader {
+    /// `directory` is this module's alone.
+    pub fn new(directory: PathBuf, name: &str) -> Self {
+        Self {
+            directory,
+            name: name.to_owned(),
+            reloader: None,
+        }
+    }
+
+    /// Maps a copy of `bytes` for good and finds `wanted` in it.
+    pub fn load(&mut self, bytes: &[u8], wanted: &[String]) -> Result<Loaded, Fault> {
+        let watched = self.directory.join(format!("lib{}.so", self.name));
+        self.stage(bytes, &watched).map_err(|error| {
+            let directory = self.directory.display();
+            fault(format!(
+                "the library cannot be copied to {directory}: {error}"
+            ))
+        })?;
+        let watch_wait = match &mut self.reloader {
+            Some(reloader) => {
+                let started = Instant::now();
+                update(reloader, || rename_again(&watched))?;
+                started.elapsed()
+            }
+            None => {
+                // The first file is loaded at once, without waiting for a change.
+                let template = "{lib_name}-{load_counter}".to_owned();
+                let reloader =
+                    LibReloader::new(&self.directory, &self.name, Some(DEBOUNCE), Some(template))
+                        .map_err(|error| fault(format!("the library cannot be mapped: {error}")))?;
+                self.reloader = Some(reloader);
+                Duration::ZERO
+            }
+        };
+        let symbols = self.symbols(wanted)?;
+        Ok(Loaded {
+            symbols,
+            watch_wait,
+        })
+    }
+
+    /// Writes beside the watched file and renames over it, so that no half of it is ever seen.
+    fn stage(&self, bytes: &[u8], watched: &Path) -> std::io::Result<()> {
+        let new = self.directory.join("new");
+        fs::write(&new, bytes)?;
+        fs::rename(new, watched)
+    }
+
+    /// Pins the library before anything else is asked of it, then finds every symbol.
+    fn symbols(&self, wanted: &[String]) -> Result<BTreeMap<String, Symbol>, Fault> {
+        let reloader = self
+            .reloader
+            .as_ref()
+            .ok_or_else(|| fault("nothing is loaded"))?;
+        let address = |name: &str| {
+            // SAFETY: only the address is taken; it is used by who knows what lies there.
+            let symbol = unsafe { reloader.get_symbol::<*const c_void>(name.as_bytes()) };
+            symbol
+                .ok()
+                // SAFETY: the address outlives the symbol, since the library is never unmapped.
+                .and_then(|symbol| unsafe { symbol.try_as_raw_ptr() })
+                .and_then(NonNull::new)
+                .ok_or_else(|| fault(format!("the library does not export `{name}`")))
+        };
+        pin(address(&format!("{}_manifest", self.name))?)?;
+        let symbol = |name: &String| Ok((name.clone(), Symbol(address(name)?)));
+        wanted.iter().map(symbol).collect()
+    }
+}
+
+/// Waits until the watcher saw the new file and the library is loaded.
+fn update(reloader: &mut LibReloader, rename_again: impl Fn()) -> Result<(), Fault> {
+    let started = Instant::now();
+    let mut renamed = started;
+    loop {
+        match reloader.update() {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(error) => return Err(fault(format!("the library cannot be mapped: {error}"))),
+        }
+        if started.elapsed() > DEADLINE {
+            return Err(fault(
+                "hot-lib-reloader's watcher did not see the new file; try again",
+            ));
+        }
+        if renamed.elapsed() > RENAME_AGAIN {
+            rename_again();
+            renamed = Instant::now();
+        }
+        thread::sleep(POLL);
+    }
+}
+
+/// Makes another event for the watcher: a new file of the same content takes the old one's name.
+fn rename_again(watched: &Path) {
+    let copy = watched.with_extension("again");
+    if let Err(error) = fs::copy(watched, &copy).and_then(|_| fs::rename(&copy, watched)) {
+        tracing::warn!(path = %watched.display(), %error, "the staged library cannot be renamed again");
+    }
+}
+
+/// Keeps the library that `inside` lies in mapped for as long as the process lives, whoever closes
+/// it, and removes its file, which nobody needs any more.
+fn pin(inside: NonNull<c_void>) -> Result<(), Fault> {
+    // SAFETY: all zeroes is a value of this struct of pointers, and `dladdr` fills it in.
+    let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
+    // SAFETY: `dladdr` reads the address as a number and writes to `info`.
+    let known = unsafe { libc::dladdr(inside.as_ptr(), &raw mut info) };
+    if known == 0 || info.dli_fname.is_null() {
+        return Err(fault("the mapped library cannot be found again"));
+    }
+    // SAFETY: `dli_fname` is a C string of the loader's, and stays while the library is mapped.
+    let path = unsafe { CStr::from_ptr(info.dli_fname) };
+    let flags = libc::RTLD_NOW | libc::RTLD_NOLOAD | libc::RTLD_NODELETE;
+    // SAFETY: the library is mapped already, so this runs none of its code.
+    let handle = unsafe { libc::dlopen(path.as_ptr(), flags) };
+    if handle.is_null() {
+        return Err(fault("the mapped library cannot be kept mapped"));
+    }
+    if let Err(error) = fs::remove_file(path.to_string_lossy().as_ref()) {
+        tracing::warn!(%error, "the mapped copy of a library stays on the disk");
+    }
+    Ok(())
+}
+
+fn fault(title: impl Into<String>) -> Fault {
+    Fault::new(Stage::Load, title)
+}
