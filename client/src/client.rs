@@ -276,7 +276,7 @@ impl Client {
 ///
 /// # Errors
 /// Where the system has no randomness to give.
-pub(crate) fn new_request_id() -> Result<RequestId, Error> {
+pub fn new_request_id() -> Result<RequestId, Error> {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes).map_err(|source| Error::Protocol {
         address: "the system".to_owned(),

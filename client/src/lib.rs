@@ -16,7 +16,7 @@ mod error;
 mod lease;
 mod sse;
 
-pub use client::{Client, Submitted};
+pub use client::{Client, Submitted, new_request_id};
 pub use endpoint::{Address, Endpoint, Find};
 pub use error::{Error, Refusal};
 pub use feed::{EventStream, Feed, FeedItem};

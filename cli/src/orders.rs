@@ -1,0 +1,118 @@
+//! The commands that end something: each prints what came of it.
+
+use std::io::{Write as _, stdout};
+
+use warden::wire::{Outcome, RequestPhase};
+use warden_client::Client;
+
+use crate::args::{CancelArgs, ForceReleaseArgs};
+use crate::exit::Exit;
+use crate::quantity::spoken;
+
+/// `warden cancel`.
+pub async fn cancel(client: Client, args: CancelArgs) -> anyhow::Result<Exit> {
+    let state = client.cancel(&args.request).await?;
+    let outcome = state.outcome.map_or_else(
+        || phase_name(state.state).to_owned(),
+        |outcome| outcome_name(outcome).to_owned(),
+    );
+    let waited = spoken(state.waited_ms);
+    writeln!(
+        stdout(),
+        "{}: {outcome} (waited {waited})",
+        state.request_id
+    )?;
+    Ok(Exit::Success)
+}
+
+/// `warden reset`.
+pub async fn reset(client: Client) -> anyhow::Result<Exit> {
+    let ended = client.reset().await?.ended;
+    match ended.is_empty() {
+        true => writeln!(stdout(), "nothing was stale")?,
+        false => writeln!(
+            stdout(),
+            "ended {}: {}",
+            count(ended.len(), "stale lease"),
+            list(&ended)
+        )?,
+    }
+    Ok(Exit::Success)
+}
+
+/// `warden force-release`.
+pub async fn force_release(client: Client, args: ForceReleaseArgs) -> anyhow::Result<Exit> {
+    let mut out = stdout();
+    let Some(lease) = args.lease else {
+        let forced = client.force_release_all(args.clear_queue).await?;
+        match forced.ended.is_empty() {
+            true => writeln!(out, "nothing was held")?,
+            false => writeln!(
+                out,
+                "ended {}: {}",
+                count(forced.ended.len(), "lease"),
+                list(&forced.ended)
+            )?,
+        }
+        if args.clear_queue {
+            match forced.cleared.is_empty() {
+                true => writeln!(out, "nobody waited")?,
+                false => writeln!(
+                    out,
+                    "refused {}: {}",
+                    count(forced.cleared.len(), "waiter"),
+                    list(&forced.cleared)
+                )?,
+            }
+        }
+        return Ok(Exit::Success);
+    };
+    let ended = client.force_release(&lease).await?;
+    let outcome = outcome_name(ended.outcome);
+    writeln!(
+        out,
+        "{}: {outcome} after {}",
+        ended.lease_id,
+        spoken(ended.held_ms)
+    )?;
+    Ok(Exit::Success)
+}
+
+/// As it stands in the API.
+pub fn outcome_name(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Released => "released",
+        Outcome::Expired => "expired",
+        Outcome::OwnerGone => "owner_gone",
+        Outcome::Yielded => "yielded",
+        Outcome::Forced => "forced",
+        Outcome::Reset => "reset",
+        Outcome::Undelivered => "undelivered",
+        Outcome::HostRestarted => "host_restarted",
+        Outcome::Cancelled => "cancelled",
+        Outcome::TimedOut => "timed_out",
+        Outcome::ClientGone => "client_gone",
+        Outcome::Cleared => "cleared",
+        Outcome::Impossible => "impossible",
+    }
+}
+
+fn phase_name(phase: RequestPhase) -> &'static str {
+    match phase {
+        RequestPhase::Waiting => "waiting",
+        RequestPhase::Granted => "granted",
+        RequestPhase::Ended => "ended",
+    }
+}
+
+fn count(number: usize, noun: &str) -> String {
+    match number {
+        1 => format!("1 {noun}"),
+        _ => format!("{number} {noun}s"),
+    }
+}
+
+fn list<T: ToString>(ids: &[T]) -> String {
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    ids.join(", ")
+}

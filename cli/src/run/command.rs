@@ -1,0 +1,183 @@
+//! The command: found, started, watched.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::fs::Access;
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
+
+use crate::exit::Exit;
+
+/// Why a command cannot be started.
+#[derive(Debug)]
+pub struct CannotStart {
+    program: OsString,
+    source: io::Error,
+}
+
+impl CannotStart {
+    /// 127 where there is no such command, 126 for everything else, as shells have it.
+    pub fn exit(&self) -> Exit {
+        match self.source.kind() {
+            io::ErrorKind::NotFound => Exit::NotFound,
+            _ => Exit::NotExecutable,
+        }
+    }
+}
+
+impl fmt::Display for CannotStart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot run {}: {}", self.program.display(), self.source)
+    }
+}
+
+/// Looks whether the command could be started, so that nobody queues for an hour to be told that
+/// its name is misspelt.
+pub fn find(program: &OsStr) -> Result<(), CannotStart> {
+    let cannot = |source: io::Error| CannotStart {
+        program: program.to_owned(),
+        source,
+    };
+    let candidates: Vec<PathBuf> = match Path::new(program).components().count() {
+        1 if !program.as_encoded_bytes().contains(&b'/') => std::env::var_os("PATH")
+            .iter()
+            .flat_map(std::env::split_paths)
+            .map(|dir| dir.join(program))
+            .collect(),
+        _ => vec![PathBuf::from(program)],
+    };
+    let mut answer = Err(cannot(io::ErrorKind::NotFound.into()));
+    for path in candidates {
+        if path.is_dir() {
+            answer = Err(cannot(io::ErrorKind::IsADirectory.into()));
+            continue;
+        }
+        match rustix::fs::access(&path, Access::EXEC_OK) {
+            Ok(()) => return Ok(()),
+            Err(error) if error == rustix::io::Errno::NOENT => {}
+            Err(error) => answer = Err(cannot(error.into())),
+        }
+    }
+    answer
+}
+
+/// Becomes the command; returns only where that fails.
+pub fn become_it(command: &[OsString]) -> CannotStart {
+    let (program, args) = split(command);
+    CannotStart {
+        program: program.to_owned(),
+        source: Command::new(program).args(args).exec(),
+    }
+}
+
+/// How the command stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Running, as far as is known.
+    Running,
+    /// Stopped by a signal, until it is continued.
+    Stopped,
+    /// Over.
+    Ended(Exit),
+}
+
+/// A started command. It is not reaped before [`Child::poll`] says that it is over, so its pid
+/// stays its own until then.
+#[derive(Debug)]
+pub struct Child {
+    pid: Pid,
+}
+
+impl Child {
+    /// Starts the command in this process's group. Must be called on the main thread: on Linux the
+    /// command is killed when the thread that started it ends.
+    pub fn start(
+        command: &[OsString],
+        environment: impl IntoIterator<Item = (&'static str, String)>,
+    ) -> Result<Self, CannotStart> {
+        let (program, args) = split(command);
+        let mut starting = Command::new(program);
+        starting.args(args).envs(environment);
+        die_with_parent(&mut starting);
+        let cannot = |source| CannotStart {
+            program: program.to_owned(),
+            source,
+        };
+        let child = starting.spawn().map_err(cannot)?;
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or_else(|| cannot(io::ErrorKind::InvalidData.into()))?;
+        Ok(Self { pid })
+    }
+
+    /// What has become of it since; to be asked on every SIGCHLD.
+    pub fn poll(&self) -> io::Result<State> {
+        let mut state = State::Running;
+        let options = WaitOptions::NOHANG | WaitOptions::UNTRACED | WaitOptions::CONTINUED;
+        while let Some((_, status)) = rustix::process::waitpid(Some(self.pid), options)? {
+            state = state_of(status);
+            if matches!(state, State::Ended(_)) {
+                break;
+            }
+        }
+        Ok(state)
+    }
+
+    /// Sends it a signal. One that is over has no use for it.
+    pub fn signal(&self, signal: Signal) {
+        let _ = rustix::process::kill_process(self.pid, signal);
+    }
+
+    /// Whether it is in our process group still, and gets what the group gets.
+    pub fn is_in_our_group(&self) -> bool {
+        rustix::process::getpgid(Some(self.pid)) == Ok(rustix::process::getpgrp())
+    }
+}
+
+fn state_of(status: WaitStatus) -> State {
+    let byte = |number: i32| u8::try_from(number).unwrap_or(u8::MAX);
+    if let Some(code) = status.exit_status() {
+        State::Ended(Exit::Of(byte(code)))
+    } else if let Some(signal) = status.terminating_signal() {
+        State::Ended(Exit::Signal(byte(signal)))
+    } else if status.stopped() {
+        State::Stopped
+    } else {
+        State::Running
+    }
+}
+
+fn split(command: &[OsString]) -> (&OsStr, &[OsString]) {
+    match command {
+        [program, args @ ..] => (program, args),
+        [] => (OsStr::new(""), &[]),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn die_with_parent(command: &mut Command) {
+    let parent = std::process::id();
+    let bind = move || {
+        // SAFETY: plain system calls, as they are allowed between fork and exec.
+        let (bound, now) = unsafe {
+            let bound = libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            (bound, libc::getppid())
+        };
+        if bound != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // A parent that died before the call will send nothing.
+        match u32::try_from(now) {
+            Ok(now) if now == parent => Ok(()),
+            _ => Err(io::Error::from_raw_os_error(libc::ESRCH)),
+        }
+    };
+    // SAFETY: the closure makes system calls only, and neither allocates nor locks.
+    unsafe { command.pre_exec(bind) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn die_with_parent(_command: &mut Command) {}
