@@ -18,6 +18,7 @@ use anyhow::Context as _;
 use rustix::process::Signal;
 use warden::wire::{GpuStatus, Granted, LockBody, RenewBody};
 use warden::{Code, GpuId};
+use warden_client::owner::{is_owner_unknown, own_by_nobody};
 use warden_client::{Address, Client, Error, Lease};
 
 use crate::args::{BrokerArgs, RunArgs};
@@ -86,11 +87,11 @@ impl Session<'_> {
         // Also finds out, before anything waits, whether there is a broker that lets us in.
         let gpus = self.client.status().await?.gpus;
         let waited = match self.wait(&body).await {
-            Err(error) if self.is_from_another_place(&error) => {
+            Err(error) if is_owner_unknown(&error) && self.is_over_tcp() => {
                 self.progress.say(
                     "the broker does not know this process, so the lease lives by its ttl alone",
                 );
-                (body.pid, body.pid_start) = (None, None);
+                own_by_nobody(&mut body);
                 self.wait(&body).await?
             }
             waited => waited?,
@@ -118,17 +119,10 @@ impl Session<'_> {
         queue::wait(&self.client, body, &mut self.signals, self.progress).await
     }
 
-    /// Whether our pid means another process to the broker: so it is where one of us is in a
-    /// container, and only TCP crosses that wall.
-    fn is_from_another_place(&self, error: &Error) -> bool {
-        let is_tcp = matches!(
-            self.client.endpoint().explicit_address(),
-            Some(Address::Tcp { .. })
-        );
-        let field = error
-            .refusal()
-            .and_then(|refusal| refusal.problem.extra.field.as_deref());
-        is_tcp && matches!(field, Some("pid" | "pid_start"))
+    /// Whether one of us may be in a container: only TCP crosses that wall.
+    fn is_over_tcp(&self) -> bool {
+        let explicit = self.client.endpoint().explicit_address();
+        matches!(explicit, Some(Address::Tcp { .. }))
     }
 
     /// Why the lease is over, where it ended while this program was stopped.

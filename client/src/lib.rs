@@ -8,6 +8,7 @@
 pub mod blocking;
 pub mod endpoint;
 pub mod feed;
+pub mod owner;
 pub mod places;
 
 mod client;

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use warden::wire::LockBody;
+use warden_client::owner::own_by_this_process;
 
 use crate::args::RunArgs;
 use crate::quantity::millis;
@@ -13,7 +14,7 @@ const MAX_NAME: usize = 128;
 
 /// The lock request for these arguments, owned by this very process.
 pub fn lock_body(args: &RunArgs, program: &OsStr) -> LockBody {
-    LockBody {
+    let mut body = LockBody {
         client: args.name.clone().unwrap_or_else(|| name_of(program)),
         priority: args.priority.clone(),
         operation: args.operation.clone(),
@@ -22,11 +23,11 @@ pub fn lock_body(args: &RunArgs, program: &OsStr) -> LockBody {
         vram_mib: args.vram,
         timeout_ms: args.timeout.map(millis),
         ttl_ms: args.ttl.map(millis),
-        pid: Some(std::process::id()),
-        pid_start: own_start(),
         request_id: args.request_id.clone(),
-        wait: None,
-    }
+        ..LockBody::default()
+    };
+    own_by_this_process(&mut body);
+    body
 }
 
 /// The command's last path component, as far as the API takes it.
@@ -44,15 +45,6 @@ fn name_of(program: &OsStr) -> String {
     }
 }
 
-/// This process's start time in clock ticks since boot: field 22 of its `stat`. With it a pid that
-/// was given to another process meanwhile is not taken for the owner.
-fn own_start() -> Option<u64> {
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // The second field is the program's name in parentheses, and may hold blanks and more of them.
-    let after_name = stat.rsplit_once(')')?.1;
-    after_name.split_ascii_whitespace().nth(19)?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,11 +55,5 @@ mod tests {
         assert_eq!(name_of(OsStr::new("a\tb")), "a?b");
         assert_eq!(name_of(OsStr::new(&"ü".repeat(200))).chars().count(), 128);
         assert_eq!(name_of(OsStr::new("")), "command");
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn the_start_time_is_found() {
-        assert!(own_start().is_some_and(|start| start > 0));
     }
 }
