@@ -5,7 +5,7 @@
 //! for every request, and says in one answer where it goes and which token it carries.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -391,11 +391,8 @@ fn is_locked(path: &Path) -> bool {
     let Ok(file) = File::open(path) else {
         return false;
     };
-    let lock = fd_lock::RwLock::new(file);
-    match lock.try_read() {
-        Ok(_) => false,
-        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-    }
+    // Dropping the file lets go of a lock that was got.
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
 }
 
 #[cfg(unix)]
