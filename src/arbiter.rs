@@ -4,15 +4,44 @@
 //! [`Arbiter::apply`] takes a fact in, and decides nothing. What follows from state and time alone
 //! (grants, time-outs, expiry) is decided by [`Command::Tick`], a fact at a time, so that each
 //! decision sees the one before it applied.
+//!
+//! - `decide`, `due` and `serve` hold the rules, `apply` and `rebuild` the changes of the state.
+//! - `queue`, `front`, `line` and `timers` are the orders in which the state is kept, so that no
+//!   command looks at the waiters one by one.
+//! - `memory` knows what became of requests and leases, `image` is the state as plain data,
+//!   `view` what the outside sees of it.
 
+mod apply;
+mod decide;
+mod due;
+mod front;
+mod image;
+mod line;
+mod memory;
+mod queue;
+mod rebuild;
+mod serve;
+mod timers;
+mod view;
+
+use std::collections::BTreeMap;
+
+use self::memory::{Memory, Whereabouts};
+use self::queue::Queue;
+use self::timers::Timers;
 use crate::command::{Command, Now, Refusal, Reply};
 use crate::event::{Change, Event, Lease, Waiter};
+use crate::fit::Devices;
 use crate::gpu::Gpu;
 use crate::id::{LeaseId, RequestId};
 use crate::policy::Policy;
-use crate::snapshot::{About, Snapshot};
-use crate::stream::StreamEvent;
-use crate::wire::{Counters, Status};
+use crate::wire::Counters;
+
+pub use self::image::Image;
+pub use self::memory::{EndedLease, EndedRequest, REMEMBERED};
+
+/// A poll (`wait: false`) that nobody looks at lives so long.
+pub const LOOK_MS: u64 = 60_000;
 
 /// What a command comes to.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,28 +53,60 @@ pub struct Decision {
 }
 
 /// The state: queue, leases, GPUs, rules, and what is remembered of the past.
-#[derive(Clone, Debug, Default)]
-pub struct Arbiter {}
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arbiter {
+    policy: Policy,
+    devices: Devices,
+    queue: Queue,
+    /// By token, which is by grant.
+    leases: BTreeMap<u64, Lease>,
+    /// How many of them load a model.
+    model_loads: u32,
+    memory: Memory,
+    /// When leases end, by token.
+    lease_timers: Timers,
+    /// When waiters are given up, by seat.
+    gone_timers: Timers,
+    /// When waiters time out, by seat.
+    timeout_timers: Timers,
+    next_token: u64,
+    next_arrival: u64,
+    revision: u64,
+    clock_ms: u64,
+    /// Until then nobody is skipped; nothing once that is over.
+    resume_until_ms: Option<u64>,
+    shutting_down: bool,
+    counters: Counters,
+}
+
+impl Default for Arbiter {
+    fn default() -> Self {
+        Self {
+            policy: Policy::default(),
+            devices: Devices::default(),
+            queue: Queue::default(),
+            leases: BTreeMap::new(),
+            model_loads: 0,
+            memory: Memory::default(),
+            lease_timers: Timers::default(),
+            gone_timers: Timers::default(),
+            timeout_timers: Timers::default(),
+            next_token: 1,
+            next_arrival: 1,
+            revision: 0,
+            clock_ms: 0,
+            resume_until_ms: None,
+            shutting_down: false,
+            counters: Counters::default(),
+        }
+    }
+}
 
 impl Arbiter {
     /// An arbiter before its first start: no GPUs, default rules, nobody waits.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// Which facts follow from this command at this time. Changes nothing.
-    #[must_use]
-    pub fn decide(&self, now: Now, command: &Command) -> Decision {
-        let _ = (now, command);
-        unimplemented!()
-    }
-
-    /// Takes a fact in; it must be the next that [`Self::decide`] gave, or the next in the
-    /// journal. Says what it changed.
-    pub fn apply(&mut self, event: &Event) -> Change {
-        let _ = event;
-        unimplemented!()
     }
 
     /// Decides and applies a command, and then whatever follows from it, until all is quiet.
@@ -61,119 +122,95 @@ impl Arbiter {
         command: &Command,
         seen: &mut dyn FnMut(&Self, &Event, &Change),
     ) -> Result<Reply, Refusal> {
-        let _ = (now, command, seen);
-        unimplemented!()
+        if !matches!(command, Command::Start(_)) {
+            self.settle(now, seen);
+        }
+        let decision = self.decide(now, command);
+        for event in decision.events {
+            let change = self.apply(&event);
+            seen(self, &event, &change);
+        }
+        self.settle(now, seen);
+        decision.answer
     }
 
-    /// When [`Command::Tick`] next has something to say, on the broker's clock.
-    #[must_use]
-    pub fn next_deadline(&self) -> Option<u64> {
-        unimplemented!()
+    fn settle(&mut self, now: Now, seen: &mut dyn FnMut(&Self, &Event, &Change)) {
+        while let Some(event) = self.next_due(now) {
+            let change = self.apply(&event);
+            seen(self, &event, &change);
+        }
     }
 
     /// The time of the last fact: where a new broker's clock goes on.
     #[must_use]
     pub fn clock_ms(&self) -> u64 {
-        unimplemented!()
+        self.clock_ms
     }
 
     /// The number that the next lease, or the next request without an id, gets. What is told to
     /// anybody must lie below a bound that is synced to disk.
     #[must_use]
     pub fn next_token(&self) -> u64 {
-        unimplemented!()
+        self.next_token
     }
 
     /// The number of the last fact that the stream tells. Likewise.
     #[must_use]
     pub fn revision(&self) -> u64 {
-        unimplemented!()
+        self.revision
     }
 
     /// The rules that hold.
     #[must_use]
     pub fn policy(&self) -> &Policy {
-        unimplemented!()
+        &self.policy
     }
 
-    /// The GPUs that a request may ask for.
+    /// The GPUs that a request may ask for, by index.
     pub fn gpus(&self) -> impl Iterator<Item = &Gpu> {
-        [].into_iter()
+        self.devices.present_gpus()
     }
 
     /// Live leases, by token.
     pub fn leases(&self) -> impl Iterator<Item = &Lease> {
-        [].into_iter()
+        self.leases.values()
     }
 
     /// Waiters, in turn.
     pub fn waiters(&self) -> impl Iterator<Item = &Waiter> {
-        [].into_iter()
+        self.queue.in_turn().map(|seated| &seated.waiter)
     }
 
     /// How many wait.
     #[must_use]
     pub fn queue_depth(&self) -> usize {
-        unimplemented!()
+        self.queue.len()
     }
 
     /// One waiter.
     #[must_use]
     pub fn waiter(&self, request_id: &RequestId) -> Option<&Waiter> {
-        let _ = request_id;
-        unimplemented!()
+        let Whereabouts::Waiting(seat) = self.memory.request(request_id)? else {
+            return None;
+        };
+        self.queue.seated(*seat).map(|seated| &seated.waiter)
     }
 
     /// One live lease.
     #[must_use]
     pub fn lease(&self, lease_id: &LeaseId) -> Option<&Lease> {
-        let _ = lease_id;
-        unimplemented!()
+        self.leases.get(&crate::number::token_of(lease_id)?)
     }
 
     /// What was granted, ended, refused so far.
     #[must_use]
     pub fn counters(&self) -> &Counters {
-        unimplemented!()
+        &self.counters
     }
 
     /// Whether a [`Command::ShutDown`] was given since the last start.
     #[must_use]
     pub fn is_shutting_down(&self) -> bool {
-        unimplemented!()
-    }
-
-    /// A granted lease as its holder is told.
-    #[must_use]
-    pub fn grant(&self, now: Now, lease: &Lease) -> crate::command::Grant {
-        let _ = (now, lease);
-        unimplemented!()
-    }
-
-    /// The whole state as the outside sees it.
-    #[must_use]
-    pub fn snapshot(&self, now: Now, about: &About, rfc3339: &dyn Fn(u64) -> String) -> Snapshot {
-        let _ = (now, about, rfc3339);
-        unimplemented!()
-    }
-
-    /// [`Self::snapshot`] as it goes over the wire.
-    #[must_use]
-    pub fn status(&self, now: Now, about: &About, rfc3339: &dyn Fn(u64) -> String) -> Status {
-        let snapshot = self.snapshot(now, about, rfc3339);
-        snapshot.status(now.clock_ms, rfc3339(now.wall_ms))
-    }
-
-    /// What the stream tells of a change, right after it was applied; nothing where it is silent.
-    /// Its id is [`Self::revision`] at that moment.
-    #[must_use]
-    pub fn stream_event(
-        &self,
-        now: Now,
-        change: &Change,
-        rfc3339: &dyn Fn(u64) -> String,
-    ) -> Option<StreamEvent> {
-        let _ = (now, change, rfc3339);
-        unimplemented!()
+        self.shutting_down
     }
 }

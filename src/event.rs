@@ -182,7 +182,7 @@ pub enum Change {
 }
 
 /// A request in the queue.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Waiter {
     /// Its name.
     pub id: RequestId,
@@ -206,8 +206,24 @@ pub struct Waiter {
     pub gone_at_ms: Option<u64>,
 }
 
+impl Waiter {
+    /// Whether its answer could be delivered now. A poll's always can: its client comes for it.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        !self.wait || self.connection.is_some()
+    }
+
+    /// When it times out, on the broker's clock.
+    #[must_use]
+    pub fn times_out_at_ms(&self) -> u64 {
+        self.arrived
+            .clock_ms
+            .saturating_add(self.request.timeout_ms)
+    }
+}
+
 /// A granted request.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lease {
     /// Its fencing token.
     pub token: u64,

@@ -6,6 +6,8 @@
 pub mod arbiter;
 pub mod command;
 pub mod event;
+mod explain;
+mod fit;
 pub mod gpu;
 pub mod id;
 pub mod number;

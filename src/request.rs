@@ -1,15 +1,16 @@
 //! What a client asks for, parsed and valid: nothing deeper in this crate checks it again.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::gpu::Gpu;
 use crate::id::{GpuId, RequestId};
-use crate::policy::Policy;
+use crate::policy::{MAX_TIMEOUT_MS, MIN_TTL_MS, Policy};
 use crate::problem::Code;
-use crate::wire::LockBody;
+use crate::wire::{LockBody, PriorityName};
 
 /// How urgent: 0 is most, 255 least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -195,7 +196,271 @@ impl Request {
         policy: &Policy,
         gpus: &[Gpu],
     ) -> Result<Self, RequestError> {
-        let _ = (body, origin, policy, gpus);
-        Err(RequestError::invalid("client", "not parsed yet"))
+        let operation = body.operation.as_deref().unwrap_or(Operation::INFERENCE);
+        let operation = Operation::parse(operation, policy)?;
+        let default_ms = policy
+            .timeout_ms(operation.as_str())
+            .unwrap_or(MAX_TIMEOUT_MS);
+        if body.pid == Some(0) {
+            return Err(RequestError::invalid(
+                "pid",
+                "must be the number of a process",
+            ));
+        }
+        if body.pid.is_none() && body.pid_start.is_some() {
+            return Err(RequestError::invalid(
+                "pid_start",
+                "says nothing without `pid`",
+            ));
+        }
+        let request = Self {
+            id: body.request_id.as_ref().map(checked_id).transpose()?,
+            client: checked_client(&body.client)?,
+            priority: checked_priority(body.priority.as_ref(), policy)?,
+            operation,
+            wanted: checked_wanted(body)?,
+            vram_mib: body.vram_mib.map(checked_vram).transpose()?,
+            timeout_ms: in_range(
+                "timeout_ms",
+                body.timeout_ms,
+                default_ms,
+                0..=MAX_TIMEOUT_MS,
+            )?,
+            ttl_ms: in_range(
+                "ttl_ms",
+                body.ttl_ms,
+                policy.default_ttl_ms,
+                MIN_TTL_MS..=policy.max_ttl_ms,
+            )?,
+            owner: body.pid.map(|pid| Owner {
+                pid,
+                start: body.pid_start,
+            }),
+            wait: body.wait.unwrap_or(true),
+            door: origin.door.clone(),
+            host: Arc::clone(&origin.host),
+            fingerprint: fingerprint(body),
+        };
+        request.check_possible(gpus, policy)?;
+        Ok(request)
+    }
+
+    /// Whether these GPUs, all of them free, could serve it under these rules.
+    ///
+    /// # Errors
+    /// `impossible_request`, saying what there is.
+    pub fn check_possible(&self, gpus: &[Gpu], policy: &Policy) -> Result<(), RequestError> {
+        let named: Vec<&Gpu> = match &self.wanted {
+            Wanted::Any(count) => {
+                if *count as usize > gpus.len() {
+                    let detail = format!("asks for {count}; there {}", there_are(gpus));
+                    return Err(RequestError::impossible("gpus", detail));
+                }
+                gpus.iter().collect()
+            }
+            Wanted::Named(ids) => {
+                let find = |id: &GpuId| {
+                    let gpu = gpus.iter().find(|gpu| gpu.id == *id);
+                    gpu.ok_or_else(|| {
+                        let detail = format!("there is no GPU {id}; there {}", there_are(gpus));
+                        RequestError::impossible("gpu_ids", detail)
+                    })
+                };
+                ids.iter().map(find).collect::<Result<_, _>>()?
+            }
+        };
+        let Some(size) = self.vram_mib else {
+            return Ok(());
+        };
+        let reserve_mib = policy.vram_reserve_mib;
+        let room = |gpu: &Gpu| {
+            gpu.vram_total_mib
+                .map(|total| total.saturating_sub(reserve_mib))
+        };
+        let large = named
+            .iter()
+            .filter(|gpu| room(gpu).is_some_and(|room| room >= size))
+            .count();
+        let wanted = match &self.wanted {
+            Wanted::Any(count) => *count as usize,
+            Wanted::Named(ids) => ids.len(),
+        };
+        if large >= wanted {
+            return Ok(());
+        }
+        let rooms = named.iter().map(|gpu| match room(gpu) {
+            Some(room) => format!("{} has {room} MiB to share", gpu.id),
+            None => format!("{} does not say how much it has", gpu.id),
+        });
+        let rooms: Vec<String> = rooms.take(16).collect();
+        let detail = format!("asks for {size} MiB on each GPU; {}", rooms.join(", "));
+        Err(RequestError::impossible("vram_mib", detail))
+    }
+}
+
+fn there_are(gpus: &[Gpu]) -> String {
+    const NAMED: usize = 16;
+    match gpus {
+        [] => "is none".to_owned(),
+        [gpu] => format!("is 1: {}", gpu.id),
+        _ => {
+            let ids: Vec<&str> = gpus.iter().take(NAMED).map(|gpu| gpu.id.as_str()).collect();
+            let more = if gpus.len() > NAMED { ", …" } else { "" };
+            format!("are {}: {}{more}", gpus.len(), ids.join(", "))
+        }
+    }
+}
+
+fn checked_id(id: &RequestId) -> Result<RequestId, RequestError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
+    if (1..=128).contains(&id.as_str().len()) && id.as_str().bytes().all(plain) {
+        return Ok(id.clone());
+    }
+    let detail = "must have 1 to 128 characters of A-Z a-z 0-9 . _ : -";
+    Err(RequestError::invalid("request_id", detail))
+}
+
+fn checked_client(client: &str) -> Result<Arc<str>, RequestError> {
+    let count = client.chars().count();
+    if !(1..=128).contains(&count) {
+        let detail = format!("must have 1 to 128 characters; this has {count}");
+        return Err(RequestError::invalid("client", detail));
+    }
+    if client.chars().any(char::is_control) {
+        return Err(RequestError::invalid(
+            "client",
+            "must have no control characters",
+        ));
+    }
+    Ok(client.into())
+}
+
+fn checked_priority(
+    priority: Option<&PriorityName>,
+    policy: &Policy,
+) -> Result<Priority, RequestError> {
+    let number = match priority {
+        None => return Ok(policy.default_priority()),
+        Some(PriorityName::Number(number)) => u8::try_from(*number).ok(),
+        Some(PriorityName::Name(name)) => policy.priorities.get(name).copied(),
+    };
+    number.map(Priority).ok_or_else(|| {
+        let names: Vec<&str> = policy.priorities.keys().map(String::as_str).collect();
+        let detail = format!("must be from 0 to 255, or one of {}", names.join(", "));
+        RequestError::invalid("priority", detail)
+    })
+}
+
+fn checked_wanted(body: &LockBody) -> Result<Wanted, RequestError> {
+    if body.gpus == Some(0) {
+        return Err(RequestError::invalid("gpus", "must be 1 or more"));
+    }
+    let Some(ids) = &body.gpu_ids else {
+        let count = body.gpus.unwrap_or(1);
+        // More than any broker has is said to be so when it is compared with what there is.
+        return Ok(Wanted::Any(u32::try_from(count).unwrap_or(u32::MAX)));
+    };
+    if ids.is_empty() {
+        return Err(RequestError::invalid(
+            "gpu_ids",
+            "must name a GPU, or be left out for any",
+        ));
+    }
+    let mut sorted: Vec<&GpuId> = ids.iter().collect();
+    sorted.sort_unstable();
+    if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        let detail = format!("names {} twice", twice[0]);
+        return Err(RequestError::invalid("gpu_ids", detail));
+    }
+    if body.gpus.is_some_and(|count| count != ids.len() as u64) {
+        let detail = format!("must agree with `gpu_ids`, which names {}", ids.len());
+        return Err(RequestError::invalid("gpus", detail));
+    }
+    Ok(Wanted::Named(ids.clone()))
+}
+
+fn checked_vram(vram_mib: u64) -> Result<u64, RequestError> {
+    if vram_mib > 0 {
+        return Ok(vram_mib);
+    }
+    Err(RequestError::invalid(
+        "vram_mib",
+        "must be 1 or more, or be left out for the whole GPU",
+    ))
+}
+
+fn in_range(
+    field: &'static str,
+    value: Option<u64>,
+    default: u64,
+    range: RangeInclusive<u64>,
+) -> Result<u64, RequestError> {
+    let value = value.unwrap_or(default);
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    let detail = format!(
+        "must be from {} to {} milliseconds",
+        range.start(),
+        range.end()
+    );
+    Err(RequestError::invalid(field, detail))
+}
+
+/// FNV-1a (G. Fowler, L. C. Noll, K.-P. Vo) of the fields as sent: stable across versions of
+/// Rust, since it is journalled. Two requests of one id that collide by chance are one in 2^64.
+fn fingerprint(body: &LockBody) -> u64 {
+    let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
+    // Every field by name, so that a new one cannot be forgotten here.
+    let LockBody {
+        client,
+        priority,
+        operation,
+        gpus,
+        gpu_ids,
+        vram_mib,
+        timeout_ms,
+        ttl_ms,
+        pid: _,
+        pid_start: _,
+        request_id: _,
+        wait: _,
+    } = body;
+    hash.text(client);
+    match priority {
+        None => hash.number(None),
+        Some(PriorityName::Number(number)) => hash.number(Some(number.cast_unsigned())),
+        Some(PriorityName::Name(name)) => hash.text(name),
+    }
+    hash.text(operation.as_deref().unwrap_or_default());
+    for number in [gpus, vram_mib, timeout_ms, ttl_ms] {
+        hash.number(*number);
+    }
+    hash.number(gpu_ids.as_ref().map(|ids| ids.len() as u64));
+    for id in gpu_ids.iter().flatten() {
+        hash.text(id.as_str());
+    }
+    hash.0
+}
+
+struct Fnv(u64);
+
+impl Fnv {
+    fn bytes(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    /// Lengths and tags keep neighbouring fields apart.
+    fn text(&mut self, text: &str) {
+        self.bytes(&[2]);
+        self.bytes(&(text.len() as u64).to_le_bytes());
+        self.bytes(text.as_bytes());
+    }
+
+    fn number(&mut self, number: Option<u64>) {
+        self.bytes(&[u8::from(number.is_some())]);
+        self.bytes(&number.unwrap_or(0).to_le_bytes());
     }
 }

@@ -180,6 +180,28 @@ pub enum Outcome {
     Impossible,
 }
 
+impl Outcome {
+    /// As it is written on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Released => "released",
+            Self::Expired => "expired",
+            Self::OwnerGone => "owner_gone",
+            Self::Yielded => "yielded",
+            Self::Forced => "forced",
+            Self::Reset => "reset",
+            Self::Undelivered => "undelivered",
+            Self::HostRestarted => "host_restarted",
+            Self::Cancelled => "cancelled",
+            Self::TimedOut => "timed_out",
+            Self::ClientGone => "client_gone",
+            Self::Cleared => "cleared",
+            Self::Impossible => "impossible",
+        }
+    }
+}
+
 /// Where a request stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

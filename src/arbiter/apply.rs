@@ -1,0 +1,382 @@
+//! Takes facts in. Nothing is decided here: the same facts give the same state, at their time as
+//! in a replay.
+
+use std::sync::Arc;
+
+use super::Arbiter;
+use super::memory::{EndedLease, EndedRequest, Whereabouts};
+use super::queue::Seat;
+use crate::command::{Connection, Now};
+use crate::event::{Change, Event, Fact, Joined, Lease, Waiter};
+use crate::fit::Shape;
+use crate::id::{LeaseId, RequestId};
+use crate::request::{Operation, Request};
+use crate::wire::Outcome;
+
+/// A number of the counter that a fact is stamped with, as it is used for timers.
+fn timer(seat: Seat) -> u64 {
+    u64::from(seat)
+}
+
+impl Arbiter {
+    /// Takes a fact in; it must be the next that [`Self::decide`] gave, or the next in the
+    /// journal. Says what it changed. A fact about something that is not there, which neither of
+    /// the two ever gives, changes nothing.
+    pub fn apply(&mut self, event: &Event) -> Change {
+        let at = event.at;
+        self.clock_ms = self.clock_ms.max(at.clock_ms);
+        let change = self.applied(at, &event.fact).unwrap_or(Change::Silent);
+        if !matches!(change, Change::Silent) {
+            self.revision += 1;
+        }
+        change
+    }
+
+    fn applied(&mut self, at: Now, fact: &Fact) -> Option<Change> {
+        match fact {
+            Fact::Started {
+                token_floor,
+                revision_floor,
+            } => {
+                self.next_token = self.next_token.max(*token_floor);
+                self.revision = self.revision.max(*revision_floor);
+                self.restart(at);
+                None
+            }
+            Fact::Resumed => {
+                self.resume_until_ms = None;
+                None
+            }
+            Fact::ShutDown => {
+                self.shutting_down = true;
+                None
+            }
+            Fact::GpusChanged { gpus } => {
+                self.replace_gpus(gpus);
+                Some(Change::GpusChanged)
+            }
+            Fact::PolicyChanged { policy } => {
+                self.policy = (**policy).clone();
+                self.replace_gpus(&self.gpus().cloned().collect::<Vec<_>>());
+                Some(Change::PolicyChanged)
+            }
+            Fact::Queued {
+                request_id,
+                request,
+                connection,
+            } => Some(self.queued(at, request_id, request, *connection)),
+            Fact::Disconnected { request_id } => self.disconnected(at, request_id),
+            Fact::Rejoined(joined) => self.joined(at, joined),
+            Fact::Attached(joined) => {
+                self.joined(at, joined);
+                None
+            }
+            Fact::Looked {
+                request_id,
+                connection,
+            } => {
+                self.looked(at, request_id, *connection);
+                None
+            }
+            Fact::Granted {
+                request_id,
+                token,
+                gpus,
+                passed,
+            } => self.granted(at, request_id, *token, *gpus, passed.as_ref()),
+            Fact::Undelivered { token } => {
+                let deadline_ms = at.clock_ms + self.policy.reconnect_grace_ms;
+                self.change_lease(*token, |lease| {
+                    lease.undelivered = true;
+                    lease.deadline_ms = deadline_ms;
+                });
+                None
+            }
+            Fact::Renewed { token, operation } => self.renewed(at, *token, operation.as_ref()),
+            Fact::LeaseEnded { token, outcome } => self.lease_ended(at, *token, *outcome),
+            Fact::WaiterEnded {
+                request_id,
+                outcome,
+                place,
+                holders,
+            } => self.waiter_gone(at, request_id, *outcome, *place, holders),
+            Fact::Refused { refused } => {
+                for (code, count) in refused {
+                    *self.counters.refused.entry(*code).or_default() += count;
+                }
+                None
+            }
+        }
+    }
+
+    fn queued(
+        &mut self,
+        at: Now,
+        id: &RequestId,
+        request: &Arc<Request>,
+        connection: Connection,
+    ) -> Change {
+        if request.id.is_none() {
+            self.next_token += 1;
+        }
+        let waiter = Waiter {
+            id: id.clone(),
+            request: Arc::clone(request),
+            arrival: self.next_arrival,
+            arrived: at,
+            passed: 0,
+            connection: Some(connection),
+            wait: request.wait,
+            owner: request.owner,
+            gone_at_ms: (!request.wait).then(|| at.clock_ms + super::LOOK_MS),
+        };
+        self.next_arrival += 1;
+        let change = Change::Queued(waiter.clone());
+        self.seat(waiter);
+        change
+    }
+
+    /// Lets a waiter into the queue, with its timers.
+    pub(super) fn seat(&mut self, waiter: Waiter) {
+        let id = waiter.id.clone();
+        let (times_out_at_ms, gone_at_ms) = (waiter.times_out_at_ms(), waiter.gone_at_ms);
+        let shape = Shape::of(&waiter.request, &self.devices);
+        let usable = shape.usable(&self.devices);
+        let seat = self
+            .queue
+            .insert(waiter, shape, usable, self.policy.max_bypass);
+        self.timeout_timers.set(times_out_at_ms, timer(seat));
+        if let Some(gone_at_ms) = gone_at_ms {
+            self.gone_timers.set(gone_at_ms, timer(seat));
+        }
+        self.memory.put(id, Whereabouts::Waiting(seat));
+    }
+
+    /// Takes a waiter out of the queue, with its timers.
+    fn unseat(&mut self, seat: Seat) -> Option<Waiter> {
+        let waiter = self.queue.remove(seat)?;
+        self.timeout_timers
+            .unset(waiter.times_out_at_ms(), timer(seat));
+        if let Some(gone_at_ms) = waiter.gone_at_ms {
+            self.gone_timers.unset(gone_at_ms, timer(seat));
+        }
+        Some(waiter)
+    }
+
+    fn waiting(&self, id: &RequestId) -> Option<Seat> {
+        match self.memory.request(id)? {
+            Whereabouts::Waiting(seat) => Some(*seat),
+            _ => None,
+        }
+    }
+
+    /// Sets when a waiter is given up.
+    fn set_gone_at(&mut self, seat: Seat, gone_at_ms: Option<u64>) {
+        let Some(waiter) = self.queue.waiter_mut(seat) else {
+            return;
+        };
+        if let Some(before_ms) = std::mem::replace(&mut waiter.gone_at_ms, gone_at_ms) {
+            self.gone_timers.unset(before_ms, timer(seat));
+        }
+        if let Some(gone_at_ms) = gone_at_ms {
+            self.gone_timers.set(gone_at_ms, timer(seat));
+        }
+    }
+
+    fn disconnected(&mut self, at: Now, id: &RequestId) -> Option<Change> {
+        let seat = self.waiting(id)?;
+        self.queue
+            .reconnect(seat, |waiter| waiter.connection = None);
+        self.set_gone_at(seat, Some(at.clock_ms + self.policy.reconnect_grace_ms));
+        Some(Change::Disconnected(
+            self.queue.seated(seat)?.waiter.clone(),
+        ))
+    }
+
+    fn joined(&mut self, at: Now, joined: &Joined) -> Option<Change> {
+        match *self.memory.request(&joined.request_id)? {
+            Whereabouts::Waiting(seat) => {
+                self.queue.reconnect(seat, |waiter| {
+                    waiter.connection = Some(joined.connection);
+                    waiter.wait = joined.wait;
+                    waiter.owner = joined.owner.or(waiter.owner);
+                });
+                let gone_at_ms = (!joined.wait).then(|| at.clock_ms + super::LOOK_MS);
+                self.set_gone_at(seat, gone_at_ms);
+                Some(Change::Rejoined(self.queue.seated(seat)?.waiter.clone()))
+            }
+            Whereabouts::Leased(token) => {
+                let mut lease = self.leases.get(&token)?.clone();
+                rejoin(at, &mut lease, joined);
+                self.change_lease(token, |old| *old = lease.clone());
+                Some(Change::Adopted(lease))
+            }
+            Whereabouts::Ended(_) => None,
+        }
+    }
+
+    fn looked(&mut self, at: Now, id: &RequestId, connection: Connection) {
+        match self.memory.request(id) {
+            Some(Whereabouts::Waiting(seat)) => {
+                let seat = *seat;
+                self.set_gone_at(seat, Some(at.clock_ms + super::LOOK_MS));
+                if let Some(waiter) = self.queue.waiter_mut(seat) {
+                    waiter.connection = Some(connection);
+                }
+            }
+            Some(Whereabouts::Leased(token)) => {
+                let token = *token;
+                self.change_lease(token, |lease| deliver(at, lease, connection));
+            }
+            _ => {}
+        }
+    }
+
+    fn granted(
+        &mut self,
+        at: Now,
+        id: &RequestId,
+        token: u64,
+        gpus: u64,
+        passed: Option<&RequestId>,
+    ) -> Option<Change> {
+        let seat = self.waiting(id)?;
+        let waiter = self.unseat(seat)?;
+        if let Some(passed) = passed {
+            let passed = self.waiting(passed)?;
+            self.queue.pass(passed, self.policy.max_bypass);
+            self.counters.passes += 1;
+        }
+        let life_ms = if waiter.wait {
+            waiter.request.ttl_ms
+        } else {
+            self.policy.reconnect_grace_ms
+        };
+        let lease = Lease {
+            token,
+            request_id: waiter.id,
+            operation: waiter.request.operation.clone(),
+            gpus,
+            granted: at,
+            waited_ms: at.clock_ms.saturating_sub(waiter.arrived.clock_ms),
+            deadline_ms: at.clock_ms + life_ms,
+            undelivered: !waiter.wait,
+            connection: waiter.connection,
+            owner: waiter.owner,
+            request: waiter.request,
+        };
+        self.devices.take(gpus, lease.request.vram_mib);
+        self.model_loads += u32::from(lease.operation.is_model_load());
+        self.lease_timers.set(lease.deadline_ms, token);
+        self.next_token = self.next_token.max(token + 1);
+        self.counters.granted += 1;
+        self.memory
+            .put(lease.request_id.clone(), Whereabouts::Leased(token));
+        self.leases.insert(token, lease.clone());
+        Some(Change::Granted {
+            lease,
+            passed: passed.cloned(),
+        })
+    }
+
+    /// Changes a lease and keeps its timer with it.
+    fn change_lease(&mut self, token: u64, change: impl FnOnce(&mut Lease)) -> Option<&Lease> {
+        let lease = self.leases.get_mut(&token)?;
+        let before_ms = lease.deadline_ms;
+        change(lease);
+        if lease.deadline_ms != before_ms {
+            self.lease_timers.unset(before_ms, token);
+            self.lease_timers.set(lease.deadline_ms, token);
+        }
+        Some(lease)
+    }
+
+    fn renewed(&mut self, at: Now, token: u64, operation: Option<&Operation>) -> Option<Change> {
+        let before = self.leases.get(&token)?.operation.is_model_load();
+        let lease = self.change_lease(token, |lease| {
+            lease.deadline_ms = at.clock_ms + lease.request.ttl_ms;
+            // Whoever renews has had its answer.
+            lease.undelivered = false;
+            lease.connection = None;
+            if let Some(operation) = operation {
+                lease.operation = operation.clone();
+            }
+        })?;
+        let lease = lease.clone();
+        if before && !lease.operation.is_model_load() {
+            self.model_loads -= 1;
+        }
+        Some(Change::Renewed(lease))
+    }
+
+    fn lease_ended(&mut self, at: Now, token: u64, outcome: Outcome) -> Option<Change> {
+        let lease = self.leases.remove(&token)?;
+        self.lease_timers.unset(lease.deadline_ms, token);
+        self.devices.give_back(lease.gpus, lease.request.vram_mib);
+        self.model_loads -= u32::from(lease.operation.is_model_load());
+        *self.counters.ended.entry(outcome).or_default() += 1;
+        let door = || lease.request.door.clone();
+        let held_ms = at.clock_ms.saturating_sub(lease.granted.clock_ms);
+        let ended = EndedRequest {
+            door: door(),
+            outcome,
+            waited_ms: lease.waited_ms,
+        };
+        let named = lease.request.id.is_some();
+        self.memory.end_lease(
+            token,
+            EndedLease {
+                door: door(),
+                outcome,
+                held_ms,
+            },
+        );
+        self.memory
+            .end_request(lease.request_id.clone(), ended, named);
+        Some(Change::LeaseEnded { lease, outcome })
+    }
+
+    fn waiter_gone(
+        &mut self,
+        at: Now,
+        id: &RequestId,
+        outcome: Outcome,
+        place: u64,
+        holders: &[LeaseId],
+    ) -> Option<Change> {
+        let seat = self.waiting(id)?;
+        let waiter = self.unseat(seat)?;
+        *self.counters.ended.entry(outcome).or_default() += 1;
+        let waited_ms = at.clock_ms.saturating_sub(waiter.arrived.clock_ms);
+        let ended = EndedRequest {
+            door: waiter.request.door.clone(),
+            outcome,
+            waited_ms,
+        };
+        self.memory
+            .end_request(id.clone(), ended, waiter.request.id.is_some());
+        Some(Change::WaiterEnded {
+            waiter,
+            outcome,
+            place,
+            holders: holders.to_vec(),
+        })
+    }
+}
+
+/// An answer with the lease is on its way.
+pub(super) fn deliver(at: Now, lease: &mut Lease, connection: Connection) {
+    if lease.undelivered {
+        lease.undelivered = false;
+        lease.deadline_ms = at.clock_ms + lease.request.ttl_ms;
+        lease.connection = Some(connection);
+    } else if lease.connection.is_some() {
+        // Whether the one before it got through is not known; this one will tell.
+        lease.connection = Some(connection);
+    }
+}
+
+pub(super) fn rejoin(at: Now, lease: &mut Lease, joined: &Joined) {
+    deliver(at, lease, joined.connection);
+    lease.owner = joined.owner.or(lease.owner);
+}

@@ -1,0 +1,87 @@
+//! What follows from state and time alone.
+
+use super::Arbiter;
+use crate::command::Now;
+use crate::event::{Event, Fact};
+use crate::wire::Outcome;
+
+impl Arbiter {
+    /// The next fact that is due, in the order of time: what frees something at an instant comes
+    /// before what is granted then, and that before what times out then.
+    pub(super) fn next_due(&self, now: Now) -> Option<Event> {
+        let timeout = self.timeout_timers.first();
+        let timeout_at = timeout.map_or(u64::MAX, |(at_ms, _)| at_ms);
+        let fact = self.next_freed(now.clock_ms.min(timeout_at));
+        if let Some(fact) = fact {
+            return Some(Event { at: now, fact });
+        }
+        if let Some(grant) = self.next_grant(now) {
+            return Some(grant);
+        }
+        let (at_ms, seat) = timeout?;
+        if at_ms > now.clock_ms {
+            return None;
+        }
+        let fact = self.waiter_ended(u32::try_from(seat).ok()?, Outcome::TimedOut)?;
+        Some(Event { at: now, fact })
+    }
+
+    /// The first of what ends something up to this time.
+    fn next_freed(&self, up_to_ms: u64) -> Option<Fact> {
+        if self.devices.has_abandoned() {
+            let gpus = self.devices.present_gpus().cloned().collect();
+            return Some(Fact::GpusChanged { gpus });
+        }
+        let lease = self.lease_timers.first();
+        let gone = self.gone_timers.first();
+        let resumed = self.resume_until_ms;
+        let at = |timer: Option<(u64, u64)>| timer.map_or(u64::MAX, |(at_ms, _)| at_ms);
+        let first = at(lease).min(at(gone)).min(resumed.unwrap_or(u64::MAX));
+        if first > up_to_ms || first == u64::MAX {
+            return None;
+        }
+        if at(lease) == first {
+            let (_, token) = lease?;
+            let undelivered = self.leases.get(&token)?.undelivered;
+            let outcome = if undelivered {
+                Outcome::Undelivered
+            } else {
+                Outcome::Expired
+            };
+            return Some(Fact::LeaseEnded { token, outcome });
+        }
+        if at(gone) == first {
+            let (_, seat) = gone?;
+            return self.waiter_ended(u32::try_from(seat).ok()?, Outcome::ClientGone);
+        }
+        Some(Fact::Resumed)
+    }
+
+    /// A waiter leaves the queue without a lease.
+    pub(super) fn waiter_ended(&self, seat: u32, outcome: Outcome) -> Option<Fact> {
+        let seated = self.queue.seated(seat)?;
+        let timed_out = outcome == Outcome::TimedOut;
+        Some(Fact::WaiterEnded {
+            request_id: seated.waiter.id.clone(),
+            outcome,
+            place: self.queue.place(seat) as u64,
+            holders: if timed_out {
+                self.holders(seated)
+            } else {
+                Vec::new()
+            },
+        })
+    }
+
+    /// When [`crate::Command::Tick`] next has something to say, on the broker's clock, if nothing
+    /// else happens. Holds once [`Self::handle`] has returned.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<u64> {
+        let timers = [&self.lease_timers, &self.gone_timers, &self.timeout_timers];
+        let firsts = timers.into_iter().filter_map(|timers| timers.first());
+        firsts
+            .map(|(at_ms, _)| at_ms)
+            .chain(self.resume_until_ms)
+            .min()
+    }
+}

@@ -1,0 +1,364 @@
+//! What the outside sees of the state.
+
+use super::Arbiter;
+use super::memory::Whereabouts;
+use super::queue::Seated;
+use crate::command::{Caller, Connection, Grant, Now, RequestView};
+use crate::event::{Change, Lease, Waiter};
+use crate::explain::{Explainer, HOLDERS_MAX, Holder, Person, gpu_state, turn_key};
+use crate::fit::positions;
+use crate::id::{LeaseId, RequestId};
+use crate::request::Wanted;
+use crate::snapshot::{About, Snapshot};
+use crate::stream::{EndedRow, GpusRow, GrantedRow, PolicyRow, Row, StreamEvent};
+use crate::wire::{
+    GpuStatus, LeaseStatus, Outcome, RequestPhase, RequestState, Status, WaiterStatus, Why, WhyCode,
+};
+
+impl Seated {
+    pub(super) fn person(&self) -> Person<'_> {
+        let Waiter {
+            request, arrival, ..
+        } = &self.waiter;
+        Person {
+            id: &self.waiter.id,
+            key: turn_key(self.overdue, request.priority.0, *arrival),
+            shape: self.shape,
+            usable: self.usable,
+            connected: self.waiter.is_connected(),
+        }
+    }
+}
+
+impl RequestView {
+    /// The same request once it has ended like this.
+    pub(super) fn ended(mut self, outcome: Outcome) -> Self {
+        self.grant = None;
+        self.state = RequestState {
+            state: RequestPhase::Ended,
+            place: None,
+            times_out_in_ms: None,
+            why: None,
+            outcome: Some(outcome),
+            ..self.state
+        };
+        self
+    }
+}
+
+impl Arbiter {
+    /// Leases on what a waiter could use, the model-load slot included.
+    pub(super) fn holders(&self, seated: &Seated) -> Vec<LeaseId> {
+        let holding = self.leases.values().filter(|lease| {
+            let both_load = lease.operation.is_model_load() && seated.shape.model_load;
+            lease.gpus & seated.usable != 0 || both_load
+        });
+        holding.take(HOLDERS_MAX).map(Lease::id).collect()
+    }
+
+    fn explainer(&self) -> Explainer<'_> {
+        let holders = self.leases.values().map(|lease| Holder {
+            id: lease.id(),
+            client: &lease.request.client,
+            gpus: lease.gpus,
+            model_load: lease.operation.is_model_load(),
+        });
+        let in_turn = self.queue.in_turn().map(Seated::person);
+        let slots = self.policy.model_loads_at_once;
+        Explainer::new(
+            &self.devices,
+            holders.collect(),
+            slots,
+            self.shutting_down,
+            in_turn,
+        )
+    }
+
+    /// Where a request stands. A lease whose answer did not get through is shown as it is once
+    /// this one has.
+    pub(super) fn request_view(
+        &self,
+        now: Now,
+        id: &RequestId,
+        whereabouts: &Whereabouts,
+    ) -> Option<RequestView> {
+        let state = |state, waited_ms| RequestState {
+            request_id: id.clone(),
+            state,
+            place: None,
+            waited_ms,
+            times_out_in_ms: None,
+            why: None,
+            lease: None,
+            outcome: None,
+        };
+        Some(match whereabouts {
+            Whereabouts::Waiting(seat) => {
+                let seated = self.queue.seated(*seat)?;
+                let waiter = &seated.waiter;
+                let waited_ms = now.clock_ms.saturating_sub(waiter.arrived.clock_ms);
+                let times_out_in_ms = waiter.times_out_at_ms().saturating_sub(now.clock_ms);
+                let in_turn = || self.queue.in_turn().map(Seated::person);
+                let why = self.explainer().why(&seated.person(), in_turn);
+                let state = RequestState {
+                    place: Some(self.queue.place(*seat) as u64),
+                    times_out_in_ms: Some(times_out_in_ms),
+                    why: Some(why),
+                    ..state(RequestPhase::Waiting, waited_ms)
+                };
+                RequestView { state, grant: None }
+            }
+            Whereabouts::Leased(token) => {
+                let mut lease = self.leases.get(token)?.clone();
+                super::apply::deliver(now, &mut lease, Connection(0));
+                let state = state(RequestPhase::Granted, lease.waited_ms);
+                RequestView {
+                    state,
+                    grant: Some(self.grant(now, &lease)),
+                }
+            }
+            Whereabouts::Ended(ended) => {
+                let view = state(RequestPhase::Ended, ended.waited_ms);
+                RequestView {
+                    state: view,
+                    grant: None,
+                }
+                .ended(ended.outcome)
+            }
+        })
+    }
+
+    /// Where a request stands, without counting as a sign of life: what an operator's look at
+    /// another's poll, or a metrics page, asks for. Nothing where the caller may not see it.
+    #[must_use]
+    pub fn peek(&self, now: Now, id: &RequestId, caller: &Caller) -> Option<RequestView> {
+        let whereabouts = self.memory.request(id)?;
+        let door = self.door(whereabouts)?;
+        if !caller.may_touch(door) {
+            return None;
+        }
+        self.request_view(now, id, whereabouts)
+    }
+
+    /// A granted lease as its holder is told.
+    #[must_use]
+    pub fn grant(&self, now: Now, lease: &Lease) -> Grant {
+        let expires_in_ms = lease.deadline_ms.saturating_sub(now.clock_ms);
+        Grant {
+            request_id: lease.request_id.clone(),
+            lease_id: lease.id(),
+            token: lease.token,
+            gpu_ids: self.devices.ids(lease.gpus),
+            ttl_ms: lease.request.ttl_ms,
+            granted_wall_ms: lease.granted.wall_ms,
+            expires_wall_ms: now.wall_ms.saturating_add(expires_in_ms),
+            waited_ms: lease.waited_ms,
+        }
+    }
+
+    /// The whole state as a picture, on the broker's clock.
+    #[must_use]
+    pub fn snapshot(&self, now: Now, about: &About, rfc3339: &dyn Fn(u64) -> String) -> Snapshot {
+        Snapshot::new(self.status(now, about, rfc3339), now.clock_ms)
+    }
+
+    /// The whole state as it goes over the wire.
+    #[must_use]
+    pub fn status(&self, now: Now, about: &About, rfc3339: &dyn Fn(u64) -> String) -> Status {
+        let mut explainer = self.explainer();
+        let in_turn = || self.queue.in_turn().map(Seated::person);
+        let queue = self.queue.in_turn().zip(1..).map(|(seated, place)| {
+            let why = explainer.why(&seated.person(), in_turn);
+            self.waiter_status(now, &seated.waiter, place, why)
+        });
+        let queue = queue.collect();
+        Status {
+            at: rfc3339(now.wall_ms),
+            version: about.version.clone(),
+            started_at: about.started_at.clone(),
+            revision: self.revision,
+            gpus: self.gpu_statuses(explainer.kept_gpus()),
+            leases: self
+                .leases
+                .values()
+                .map(|lease| self.lease_status(now, lease, rfc3339))
+                .collect(),
+            queue,
+            queue_depth: self.queue.len() as u64,
+            counters: self.counters.clone(),
+            policy: self.policy.clone(),
+        }
+    }
+
+    fn gpu_statuses(&self, kept: u64) -> Vec<GpuStatus> {
+        let mut lease_ids = vec![Vec::new(); self.devices.list().len()];
+        for lease in self.leases.values() {
+            for position in positions(lease.gpus) {
+                if let Some(ids) = lease_ids.get_mut(position) {
+                    ids.push(lease.id());
+                }
+            }
+        }
+        let devices = self.devices.list().iter().zip(lease_ids).enumerate();
+        devices
+            .map(|(position, (device, lease_ids))| GpuStatus {
+                id: device.gpu.id.clone(),
+                index: device.gpu.index,
+                name: device.gpu.name.clone(),
+                source: device.gpu.source.clone(),
+                simulated: device.gpu.simulated,
+                vram_total_mib: device.gpu.vram_total_mib,
+                state: gpu_state(
+                    device.gone,
+                    !lease_ids.is_empty(),
+                    kept >> position & 1 != 0,
+                ),
+                lease_ids,
+            })
+            .collect()
+    }
+
+    fn lease_status(
+        &self,
+        now: Now,
+        lease: &Lease,
+        rfc3339: &dyn Fn(u64) -> String,
+    ) -> LeaseStatus {
+        LeaseStatus {
+            lease_id: lease.id(),
+            client: lease.request.client.to_string(),
+            priority: lease.request.priority.0,
+            operation: lease.operation.as_str().to_owned(),
+            gpu_ids: self.devices.ids(lease.gpus),
+            vram_mib: lease.request.vram_mib,
+            pid: lease.owner.map(|owner| owner.pid),
+            host: lease.request.host.to_string(),
+            granted_at: rfc3339(lease.granted.wall_ms),
+            held_ms: now.clock_ms.saturating_sub(lease.granted.clock_ms),
+            ttl_ms: lease.request.ttl_ms,
+            expires_in_ms: lease.deadline_ms.saturating_sub(now.clock_ms),
+            yield_asked: false,
+        }
+    }
+
+    fn waiter_status(&self, now: Now, waiter: &Waiter, place: u64, why: Why) -> WaiterStatus {
+        let request = &waiter.request;
+        let (gpus, gpu_ids) = match &request.wanted {
+            Wanted::Any(count) => (u64::from(*count), None),
+            Wanted::Named(ids) => (ids.len() as u64, Some(ids.clone())),
+        };
+        WaiterStatus {
+            request_id: waiter.id.clone(),
+            place,
+            arrival: waiter.arrival,
+            client: request.client.to_string(),
+            priority: request.priority.0,
+            operation: request.operation.as_str().to_owned(),
+            gpus,
+            gpu_ids,
+            vram_mib: request.vram_mib,
+            waited_ms: now.clock_ms.saturating_sub(waiter.arrived.clock_ms),
+            times_out_in_ms: waiter.times_out_at_ms().saturating_sub(now.clock_ms),
+            passed: waiter.passed,
+            connected: waiter.is_connected(),
+            why,
+        }
+    }
+
+    /// A waiter that still waits, with its place and its reason.
+    fn current_waiter(&self, now: Now, waiter: &Waiter) -> WaiterStatus {
+        let seated = match self.memory.request(&waiter.id) {
+            Some(Whereabouts::Waiting(seat)) => {
+                self.queue.seated(*seat).map(|seated| (*seat, seated))
+            }
+            _ => None,
+        };
+        let Some((seat, seated)) = seated else {
+            return self.former_waiter(now, waiter, 0, Outcome::Cancelled, &[]);
+        };
+        let in_turn = || self.queue.in_turn().map(Seated::person);
+        let why = self.explainer().why(&seated.person(), in_turn);
+        self.waiter_status(now, waiter, self.queue.place(seat) as u64, why)
+    }
+
+    /// A waiter as it left.
+    fn former_waiter(
+        &self,
+        now: Now,
+        waiter: &Waiter,
+        place: u64,
+        outcome: Outcome,
+        holders: &[LeaseId],
+    ) -> WaiterStatus {
+        let code = if waiter.is_connected() {
+            WhyCode::Held
+        } else {
+            WhyCode::Disconnected
+        };
+        let text = format!("It waits no more: {}", outcome.as_str());
+        let why = Why {
+            code,
+            text,
+            behind: Vec::new(),
+            holders: holders.to_vec(),
+        };
+        self.waiter_status(now, waiter, place, why)
+    }
+
+    /// What the stream tells of a change, right after it was applied; nothing where it is silent.
+    /// Its id is [`Self::revision`] at that moment.
+    #[must_use]
+    pub fn stream_event(
+        &self,
+        now: Now,
+        change: &Change,
+        rfc3339: &dyn Fn(u64) -> String,
+    ) -> Option<StreamEvent> {
+        let lease_status = |lease| self.lease_status(now, lease, rfc3339);
+        Some(match change {
+            Change::Silent => return None,
+            Change::Queued(waiter) => StreamEvent::Queued(self.current_waiter(now, waiter)),
+            Change::Disconnected(waiter) => {
+                StreamEvent::Disconnected(self.current_waiter(now, waiter))
+            }
+            Change::Rejoined(waiter) => {
+                StreamEvent::Rejoined(Row::Waiter(self.current_waiter(now, waiter)))
+            }
+            Change::Adopted(lease) => StreamEvent::Rejoined(Row::Lease(lease_status(lease))),
+            Change::Granted { lease, passed } => StreamEvent::Granted(GrantedRow {
+                request_id: lease.request_id.clone(),
+                passed: passed.clone(),
+                lease: lease_status(lease),
+            }),
+            Change::Renewed(lease) => StreamEvent::Renewed(lease_status(lease)),
+            Change::LeaseEnded { lease, outcome } => StreamEvent::Ended(EndedRow {
+                outcome: *outcome,
+                row: Row::Lease(lease_status(lease)),
+            }),
+            Change::WaiterEnded {
+                waiter,
+                outcome,
+                place,
+                holders,
+            } => {
+                let row = self.former_waiter(now, waiter, *place, *outcome, holders);
+                let row = EndedRow {
+                    outcome: *outcome,
+                    row: Row::Waiter(row),
+                };
+                match outcome {
+                    Outcome::TimedOut => StreamEvent::TimedOut(row),
+                    Outcome::Cancelled => StreamEvent::Cancelled(row),
+                    _ => StreamEvent::Ended(row),
+                }
+            }
+            Change::GpusChanged => {
+                let gpus = self.gpu_statuses(self.explainer().kept_gpus());
+                StreamEvent::GpusChanged(GpusRow { gpus })
+            }
+            Change::PolicyChanged => StreamEvent::PolicyChanged(PolicyRow {
+                policy: self.policy.clone(),
+            }),
+        })
+    }
+}
