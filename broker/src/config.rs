@@ -4,7 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use warden::Gpu;
+use warden::gpu::MAX_GPUS;
+
 use crate::error::ServeError;
+use crate::gpus;
 
 /// Where the broker listens when nobody says otherwise.
 pub const DEFAULT_ADDR: &str = "127.0.0.1:8080";
@@ -49,6 +53,19 @@ impl Config {
             started_by: None,
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
+        }
+    }
+
+    /// The simulated GPUs, where there are to be such.
+    pub(crate) fn simulated_gpus(&self) -> Result<Option<Vec<Gpu>>, ServeError> {
+        match self.simulate_gpus {
+            None => Ok(None),
+            Some(count) if (1..=MAX_GPUS).contains(&(count as usize)) => {
+                Ok(Some(gpus::simulated(count)))
+            }
+            Some(count) => Err(ServeError::Usage {
+                detail: format!("{count} GPUs cannot be simulated; 1 to {MAX_GPUS} can"),
+            }),
         }
     }
 

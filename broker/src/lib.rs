@@ -1,12 +1,37 @@
 //! The daemon as a library.
+//!
+//! A request comes in on a connection ([`http`]), passes the doors, is parsed, and goes to the
+//! inbox of the [`engine`]: one thread that owns the arbiter. There it is decided, journalled
+//! ([`disk`]) and applied; then the [`stream`] is told, and the connection gets its answer.
+//! Beside that, [`owners`] watches the processes that leases live with, and [`gpus`] finds what
+//! there is to hand out. [`begin`] and [`broker`] put it together.
 
+mod app;
+mod begin;
+mod broker;
+mod clock;
 mod config;
+mod disk;
 mod endpoint;
+mod engine;
 mod error;
+mod gpus;
+mod http;
+#[cfg(feature = "bench")]
+pub mod noop;
+mod owners;
+mod policy_file;
+mod process;
+mod readiness;
+mod stream;
 
+pub use broker::{Broker, serve};
 pub use config::{Config, DEFAULT_ADDR};
 pub use endpoint::Endpoint;
 pub use error::ServeError;
+
+/// The version that the broker says it has.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Why a broker ended well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,17 +42,4 @@ pub enum Outcome {
     Idle,
     /// Its owner in this process stopped it.
     Stopped,
-}
-
-/// Runs a broker until TERM, INT or idleness: blocks the calling thread, on runtime threads of its
-/// own. Prints one line of JSON on standard output when it is ready, the same as `endpoint` holds.
-///
-/// # Errors
-/// [`ServeError`], with the exit code that it maps to.
-pub fn serve(config: Config) -> Result<Outcome, ServeError> {
-    let addr = config.listen_addr()?;
-    Err(ServeError::CannotListen {
-        address: addr.to_string(),
-        source: std::io::ErrorKind::Unsupported.into(),
-    })
 }

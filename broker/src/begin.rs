@@ -1,0 +1,219 @@
+//! From what lies in the data directory to an engine that works.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use warden::snapshot::About;
+use warden::wire::Counters;
+use warden::{Arbiter, Event, Gpu, Policy, Start};
+
+use crate::app::{Ready, Refusals};
+use crate::clock::rfc3339;
+use crate::disk::directory::Directory;
+use crate::disk::journal::{FILE as JOURNAL, Journal, JournalError, Opened};
+use crate::disk::reserve::{FILE as RESERVE, Reserve};
+use crate::engine::inbox::Inbox;
+use crate::engine::{Desk, Engine, Parts};
+use crate::error::ServeError;
+use crate::owners::Watch;
+use crate::policy_file;
+use crate::stream::{KEPT, Stream, Told};
+
+/// The journal's state and the last events that led to it.
+struct Replayed {
+    arbiter: Arbiter,
+    told: Vec<Told>,
+}
+
+impl Replayed {
+    fn new() -> Self {
+        Self {
+            arbiter: Arbiter::new(),
+            told: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, event: &Event, left: u64) {
+        let change = self.arbiter.apply(event);
+        if left < KEPT as u64
+            && let Some(told) = self.arbiter.stream_event(event.at, &change, &rfc3339)
+        {
+            let revision = self.arbiter.revision();
+            self.told.push(Told::new(revision, event.at.clock_ms, told));
+        }
+    }
+}
+
+/// What an engine begins with, beside the data directory.
+pub(crate) struct Inputs {
+    pub(crate) gpus: Vec<Gpu>,
+    pub(crate) started_at: String,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) watcher: mpsc::UnboundedSender<Watch>,
+    pub(crate) busy: watch::Sender<bool>,
+}
+
+/// An engine at work.
+pub(crate) struct Begun {
+    pub(crate) ready: Ready,
+    /// Resolves when its thread has ended; an error is why it could not go on.
+    pub(crate) ended: oneshot::Receiver<Result<(), JournalError>>,
+}
+
+/// Replays the journal and starts the engine's thread. Blocks while it reads.
+pub(crate) fn begin(
+    dir: &Directory,
+    config_dir: &Path,
+    inputs: Inputs,
+) -> Result<Begun, ServeError> {
+    let unusable = |name: &str, detail: String| ServeError::Journal {
+        path: dir.file(name),
+        detail,
+    };
+    let Inputs {
+        gpus,
+        started_at,
+        inbox,
+        watcher,
+        busy,
+    } = inputs;
+    let reserve = Reserve::open(dir.path()).map_err(|error| {
+        let detail = format!("it keeps tokens from being given twice, and cannot be read: {error}");
+        unusable(RESERVE, detail)
+    })?;
+    let stamp: String = started_at
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .collect();
+    let (opened, replayed) = Journal::open(
+        dir.path(),
+        &stamp,
+        Replayed::new,
+        |replayed, event, left| {
+            replayed.take(&event, left);
+        },
+    )
+    .map_err(|error| unusable(JOURNAL, error.to_string()))?;
+    let Opened {
+        mut journal,
+        boot_id: last_boot,
+        set_aside,
+    } = opened;
+    let boot = boot_id();
+    let host_restarted = last_boot.is_some_and(|last| last != boot);
+    let whole = !host_restarted && set_aside.is_none();
+    let start = start(
+        &replayed.arbiter,
+        &reserve,
+        config_dir,
+        gpus,
+        host_restarted,
+        whole,
+    );
+    journal
+        .set_boot_id(&boot)
+        .map_err(|error| unusable(JOURNAL, error.to_string()))?;
+
+    let stream = Arc::new(Stream::new());
+    if whole {
+        stream.recall(replayed.told);
+    }
+    let parts = Parts {
+        arbiter: replayed.arbiter,
+        journal,
+        reserve,
+        inbox: Arc::clone(&inbox),
+        stream: Arc::clone(&stream),
+        watcher,
+        busy,
+        about: About {
+            version: crate::VERSION.to_owned(),
+            started_at,
+        },
+    };
+    let engine =
+        Engine::start(parts, start).map_err(|error| unusable(JOURNAL, error.to_string()))?;
+    let ready = ready(&engine, inbox, stream);
+    let (tell, ended) = oneshot::channel();
+    thread::Builder::new()
+        .name("engine".to_owned())
+        .spawn(move || drop(tell.send(engine.run())))
+        .map_err(|source| ServeError::System {
+            what: "start the engine's thread",
+            source,
+        })?;
+    Ok(Begun { ready, ended })
+}
+
+fn ready(engine: &Engine, inbox: Arc<Inbox>, stream: Arc<Stream>) -> Ready {
+    let arbiter = engine.arbiter();
+    let Counters { refused, .. } = arbiter.counters().clone();
+    Ready {
+        desk: Desk::new(Arc::clone(&inbox)),
+        inbox,
+        stream,
+        policy: arbiter.policy().clone(),
+        gpus: arbiter.gpus().cloned().collect(),
+        host: host_name().into(),
+        clock: engine.clock(),
+        refusals: Refusals::new(refused),
+        status_slots: Ready::status_slots(),
+    }
+}
+
+/// Where the journal is whole, numbers go on from it. Where it may have lost its end, they go on
+/// past everything that may ever have been told.
+fn start(
+    arbiter: &Arbiter,
+    reserve: &Reserve,
+    config_dir: &Path,
+    gpus: Vec<Gpu>,
+    host_restarted: bool,
+    whole: bool,
+) -> Start {
+    let ceiling = reserve.ceiling();
+    let (token_floor, revision_floor) = if whole {
+        (arbiter.next_token(), arbiter.revision())
+    } else {
+        (
+            arbiter.next_token().max(ceiling.token + 1),
+            arbiter.revision().max(ceiling.revision),
+        )
+    };
+    Start {
+        token_floor,
+        revision_floor,
+        host_restarted,
+        gpus,
+        policy: Box::new(policy(arbiter, config_dir)),
+    }
+}
+
+/// The operator's policy; where the file is broken, the last good one.
+fn policy(arbiter: &Arbiter, config_dir: &Path) -> Policy {
+    match policy_file::read(config_dir) {
+        Ok(policy) => policy.unwrap_or_default(),
+        Err(error) => {
+            tracing::error!(%error, "the policy is broken; the last good one holds");
+            arbiter.policy().clone()
+        }
+    }
+}
+
+/// Differs after every boot of the host. Where the system does not say, all boots count as one.
+fn boot_id() -> String {
+    kernel("random/boot_id").unwrap_or_else(|| "unknown".to_owned())
+}
+
+fn host_name() -> String {
+    kernel("hostname").unwrap_or_else(|| "localhost".to_owned())
+}
+
+fn kernel(name: &str) -> Option<String> {
+    let text = fs::read_to_string(Path::new("/proc/sys/kernel").join(name)).ok()?;
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}

@@ -1,0 +1,284 @@
+//! The journal: every fact, in order, in SQLite.
+//!
+//! A grant is told once its transaction is committed to the write-ahead log, without waiting for
+//! the disk (`synchronous = NORMAL`): that outlives the broker, and a grant need not outlive the
+//! host. A journal that cannot be read is set aside under another name, never deleted.
+
+use std::fs;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use warden::Event;
+
+/// The file in the data directory.
+pub(crate) const FILE: &str = "journal.db";
+/// SQLite's own files beside it.
+const BESIDE: [&str; 2] = ["-wal", "-shm"];
+/// Grows with every change of the tables or of what a record means.
+const SCHEMA: i64 = 1;
+/// "Wrdn": tells this file from every other SQLite database.
+const APPLICATION: i64 = 0x5772_646e;
+
+const INSERT: &str = "INSERT INTO facts (seq, body) VALUES (?1, ?2)";
+
+/// Why the journal cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum JournalError {
+    /// SQLite could not do it.
+    #[error("{0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The file system could not do it.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The reserve of numbers could not be raised.
+    #[error("its reserve of numbers cannot be written: {0}")]
+    Reserve(io::Error),
+    /// A record cannot be written.
+    #[error("a fact cannot be written as JSON: {0}")]
+    Encode(serde_json::Error),
+    /// A newer program wrote it.
+    #[error("a newer version of Warden wrote it (schema {0}); start that one")]
+    Newer(i64),
+    /// What is in it makes no sense.
+    #[error("it is damaged: {0}")]
+    Damaged(String),
+    /// It cannot be gone on from.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+impl JournalError {
+    /// Whether it is the content that is bad, rather than the way to it.
+    fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged(_) => true,
+            Self::Sqlite(error) => match error.sqlite_error_code() {
+                Some(code) => matches!(
+                    code,
+                    ErrorCode::DatabaseCorrupt
+                        | ErrorCode::NotADatabase
+                        | ErrorCode::SchemaChanged
+                        | ErrorCode::TypeMismatch
+                        | ErrorCode::Unknown
+                ),
+                // Columns of another type, rows of another shape.
+                None => true,
+            },
+            _ => false,
+        }
+    }
+}
+
+/// The journal of one data directory, open for appending.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    db: Connection,
+    next: i64,
+    open: bool,
+    record: Vec<u8>,
+}
+
+/// A journal that was just opened.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// Where facts go from here on.
+    pub(crate) journal: Journal,
+    /// The boot of the host that it was last written in; nothing where it is new.
+    pub(crate) boot_id: Option<String>,
+    /// Where the one before went, if it was damaged.
+    pub(crate) set_aside: Option<PathBuf>,
+}
+
+impl Journal {
+    /// Opens the journal in `dir`, or makes one, and shows `replay` every fact in it, with how
+    /// many are left after it. A damaged one is set aside, and `replay` is made anew by `fresh`.
+    pub(crate) fn open<R>(
+        dir: &Path,
+        stamp: &str,
+        fresh: impl Fn() -> R,
+        replay: impl Fn(&mut R, Event, u64),
+    ) -> Result<(Opened, R), JournalError> {
+        let path = dir.join(FILE);
+        let mut replayed = fresh();
+        let damage = match Self::open_and_replay(&path, |event, left| {
+            replay(&mut replayed, event, left);
+        }) {
+            Ok((journal, boot_id)) => {
+                let opened = Opened {
+                    journal,
+                    boot_id,
+                    set_aside: None,
+                };
+                return Ok((opened, replayed));
+            }
+            Err(error) if error.is_damage() => error,
+            Err(error) => return Err(error),
+        };
+        let aside = set_aside(dir, stamp)?;
+        tracing::error!(
+            journal = %path.display(),
+            aside = %aside.display(),
+            %damage,
+            "the journal is damaged and was set aside; the broker begins with an empty one"
+        );
+        let (journal, boot_id) = Self::open_and_replay(&path, |_, _| {})?;
+        let opened = Opened {
+            journal,
+            boot_id,
+            set_aside: Some(aside),
+        };
+        Ok((opened, fresh()))
+    }
+
+    fn open_and_replay(
+        path: &Path,
+        mut replay: impl FnMut(Event, u64),
+    ) -> Result<(Self, Option<String>), JournalError> {
+        let db = Connection::open(path)?;
+        prepare(&db)?;
+        let boot_id = db
+            .query_row("SELECT value FROM meta WHERE key = 'boot_id'", [], |row| {
+                row.get(0)
+            })
+            .optional()?;
+        let count: i64 = db.query_row("SELECT count(*) FROM facts", [], |row| row.get(0))?;
+        let mut left = u64::try_from(count).unwrap_or_default();
+        let mut next = 1;
+        {
+            let mut rows = db.prepare("SELECT seq, body FROM facts ORDER BY seq")?;
+            let mut rows = rows.query([])?;
+            while let Some(row) = rows.next()? {
+                let seq: i64 = row.get(0)?;
+                if seq != next {
+                    return Err(damaged(next, &"it is missing"));
+                }
+                let body = row.get_ref(1)?;
+                let body = body.as_blob().map_err(|error| damaged(seq, &error))?;
+                let event: Event =
+                    serde_json::from_slice(body).map_err(|error| damaged(seq, &error))?;
+                left = left.saturating_sub(1);
+                // A record that parses can still be about what never was.
+                catch_unwind(AssertUnwindSafe(|| replay(event, left)))
+                    .map_err(|_| damaged(seq, &"it does not follow from those before it"))?;
+                next += 1;
+            }
+        }
+        let journal = Self {
+            db,
+            next,
+            open: false,
+            record: Vec::with_capacity(1024),
+        };
+        Ok((journal, boot_id))
+    }
+
+    /// Writes down in which boot of the host what follows happens. Part of the next commit.
+    pub(crate) fn set_boot_id(&mut self, boot_id: &str) -> Result<(), JournalError> {
+        self.begin()?;
+        let sql = "INSERT INTO meta (key, value) VALUES ('boot_id', ?1)
+            ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+        self.db.execute(sql, [boot_id])?;
+        Ok(())
+    }
+
+    /// Adds a fact to the next commit.
+    pub(crate) fn append(&mut self, event: &Event) -> Result<(), JournalError> {
+        self.begin()?;
+        self.record.clear();
+        serde_json::to_writer(&mut self.record, event).map_err(JournalError::Encode)?;
+        let mut insert = self.db.prepare_cached(INSERT)?;
+        insert.execute(params![self.next, &self.record])?;
+        self.next += 1;
+        Ok(())
+    }
+
+    /// Makes everything since the last commit durable.
+    pub(crate) fn commit(&mut self) -> Result<(), JournalError> {
+        if std::mem::take(&mut self.open) {
+            self.db.prepare_cached("COMMIT")?.execute([])?;
+        }
+        Ok(())
+    }
+
+    /// Brings the log into the file proper, so that the next start reads one file.
+    pub(crate) fn close(&mut self) {
+        if self.open {
+            // What was not committed was told to nobody.
+            let _ = self.db.execute_batch("ROLLBACK");
+            self.open = false;
+        }
+        if let Err(error) = self.db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
+            tracing::warn!(%error, "the journal's log was not folded in; the next start does it");
+        }
+    }
+
+    fn begin(&mut self) -> Result<(), JournalError> {
+        if !self.open {
+            self.db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+            self.open = true;
+        }
+        Ok(())
+    }
+}
+
+fn damaged(seq: i64, why: &dyn std::fmt::Display) -> JournalError {
+    JournalError::Damaged(format!("record {seq}: {why}"))
+}
+
+/// Checks whose database it is, and makes the tables in a new one.
+fn prepare(db: &Connection) -> Result<(), JournalError> {
+    let pragma = |name: &str| -> Result<i64, rusqlite::Error> {
+        db.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))
+    };
+    let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let (application, schema) = (pragma("application_id")?, pragma("user_version")?);
+    if tables > 0 && application != APPLICATION {
+        return Err(JournalError::Damaged("it is no journal of Warden's".into()));
+    }
+    if schema > SCHEMA {
+        return Err(JournalError::Newer(schema));
+    }
+    // Folding the log in costs two waits for the disk; every 16 MiB of it is often enough.
+    db.execute_batch(
+        "PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = NORMAL;
+         PRAGMA wal_autocheckpoint = 4096;
+         PRAGMA journal_size_limit = 16777216;",
+    )?;
+    if tables == 0 {
+        db.execute_batch(&format!(
+            "BEGIN;
+             CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+             CREATE TABLE facts (seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
+             PRAGMA application_id = {APPLICATION};
+             PRAGMA user_version = {SCHEMA};
+             COMMIT;"
+        ))?;
+    }
+    Ok(())
+}
+
+/// Renames the journal and what belongs to it; says what the journal is called now.
+fn set_aside(dir: &Path, stamp: &str) -> Result<PathBuf, JournalError> {
+    let free = |name: &String| !dir.join(name).exists();
+    let first = format!("journal.corrupt-{stamp}");
+    let name = std::iter::once(first.clone())
+        .chain((2..1000).map(|n| format!("{first}-{n}")))
+        .find(free)
+        .ok_or_else(|| JournalError::Unusable("too many damaged journals lie here".into()))?;
+    for suffix in BESIDE {
+        match fs::rename(
+            dir.join(format!("{FILE}{suffix}")),
+            dir.join(format!("{name}{suffix}")),
+        ) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+    }
+    let aside = dir.join(&name);
+    fs::rename(dir.join(FILE), &aside)?;
+    fs::File::open(dir)?.sync_all()?;
+    Ok(aside)
+}

@@ -1,0 +1,130 @@
+//! The engine: one thread that owns the arbiter and the journal, and what leads to and from it.
+
+pub(crate) mod inbox;
+mod outbox;
+mod owned;
+mod turn;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::oneshot;
+use warden::{Command, Connection, RequestId};
+
+use crate::engine::inbox::{Answer, Inbox, Input};
+use crate::http::answer::Failure;
+
+pub(crate) use turn::{Engine, Parts};
+
+/// The lease that an answer hands over. Dropped without [`Delivery::delivered`], it says that
+/// nobody got it.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    inbox: Option<Arc<Inbox>>,
+    request_id: RequestId,
+    connection: Connection,
+}
+
+impl Delivery {
+    fn new(inbox: Arc<Inbox>, request_id: RequestId, connection: Connection) -> Self {
+        Self {
+            inbox: Some(inbox),
+            request_id,
+            connection,
+        }
+    }
+
+    /// The answer was written whole to an open connection.
+    pub(crate) fn delivered(mut self) {
+        self.inbox = None;
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        if let Some(inbox) = self.inbox.take() {
+            inbox.tell(Input::Tell(Command::Undelivered {
+                request_id: self.request_id.clone(),
+                connection: self.connection,
+            }));
+        }
+    }
+}
+
+/// The routes' end of the engine.
+#[derive(Clone, Debug)]
+pub(crate) struct Desk {
+    inbox: Arc<Inbox>,
+    connections: Arc<AtomicU64>,
+}
+
+impl Desk {
+    /// A desk before an engine whose journal has seen no connection number above `last`.
+    pub(crate) fn new(inbox: Arc<Inbox>) -> Self {
+        Self {
+            inbox,
+            connections: Arc::new(AtomicU64::new(1)),
+        }
+    }
+
+    /// The number of one more connection that waits for an answer.
+    pub(crate) fn connection(&self) -> Connection {
+        Connection(self.connections.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Asks, and waits for the answer.
+    pub(crate) async fn ask(&self, command: Command) -> Answer {
+        let (to, answer) = oneshot::channel();
+        self.inbox.offer(Input::Ask { command, to })?;
+        answer
+            .await
+            .unwrap_or_else(|_| Err(Failure::shutting_down()))
+    }
+
+    /// Posts a reset, and waits for the answer.
+    pub(crate) async fn reset(&self) -> Answer {
+        let (to, answer) = oneshot::channel();
+        self.inbox.offer(Input::Reset { to })?;
+        answer
+            .await
+            .unwrap_or_else(|_| Err(Failure::shutting_down()))
+    }
+
+    /// Posts a lock, and waits for the grant, for the place in the queue, or for its end. Where
+    /// this future is dropped before, the engine hears that the connection is gone.
+    pub(crate) async fn lock(
+        &self,
+        request: Arc<warden::Request>,
+        caller: warden::Caller,
+    ) -> Answer {
+        let connection = self.connection();
+        let (to, answer) = oneshot::channel();
+        self.inbox.offer(Input::Lock {
+            request,
+            caller,
+            connection,
+            to,
+        })?;
+        let mut hung = Hung {
+            inbox: Some(&self.inbox),
+            connection,
+        };
+        let answer = answer.await;
+        hung.inbox = None;
+        answer.unwrap_or_else(|_| Err(Failure::shutting_down()))
+    }
+}
+
+/// Tells the engine when a lock's future is dropped, as hyper does when the connection closes.
+struct Hung<'a> {
+    inbox: Option<&'a Inbox>,
+    connection: Connection,
+}
+
+impl Drop for Hung<'_> {
+    fn drop(&mut self) {
+        if let Some(inbox) = self.inbox {
+            inbox.tell(Input::Hung(self.connection));
+        }
+    }
+}

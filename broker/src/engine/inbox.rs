@@ -1,0 +1,155 @@
+//! The way in to the engine: bounded for whoever can be refused, always open for facts that must
+//! not be lost (of those there is at most one for each connection, lease or process).
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use warden::{Command, Connection, Owner, Reply, Request, Snapshot};
+
+use crate::engine::Delivery;
+use crate::http::answer::Failure;
+
+/// Requests that may stand before the engine; at its pace a tenth of a second's worth.
+const CAPACITY: usize = 8_192;
+
+/// What the engine says to a request.
+pub(crate) type Answer = Result<Answered, Failure>;
+
+/// A request that was carried out.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    /// What to say.
+    pub(crate) reply: Reply,
+    /// Where saying it hands over a lease.
+    pub(crate) delivery: Option<Delivery>,
+}
+
+/// Everything that comes in to the engine.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// A lock, posted on a connection.
+    Lock {
+        /// What is asked for.
+        request: std::sync::Arc<Request>,
+        /// By whom.
+        caller: warden::Caller,
+        /// Where.
+        connection: Connection,
+        /// Hears of the grant, or of the place in the queue.
+        to: oneshot::Sender<Answer>,
+    },
+    /// Anything else that is answered.
+    Ask {
+        /// What.
+        command: Command,
+        /// Hears the answer.
+        to: oneshot::Sender<Answer>,
+    },
+    /// An operator's reset: the engine looks which owners are gone.
+    Reset {
+        /// Hears the answer.
+        to: oneshot::Sender<Answer>,
+    },
+    /// A fact that nobody waits for.
+    Tell(Command),
+    /// The connection of a waiting lock closed.
+    Hung(Connection),
+    /// A process is gone.
+    OwnerGone(Owner),
+    /// The whole state is asked for.
+    Picture(oneshot::Sender<Snapshot>),
+    /// No more grants; whoever waits is told so.
+    ShutDown,
+    /// The thread ends.
+    Stop,
+}
+
+/// The inbox.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    queue: Mutex<Queue>,
+    filled: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    inputs: Vec<Input>,
+    asleep: bool,
+    closed: bool,
+}
+
+impl Inbox {
+    /// Puts in what can be refused.
+    ///
+    /// # Errors
+    /// Where the inbox is full, or the engine gone.
+    pub(crate) fn offer(&self, input: Input) -> Result<(), Failure> {
+        let queue = self.lock();
+        if queue.closed {
+            return Err(Failure::shutting_down());
+        }
+        if queue.inputs.len() >= CAPACITY {
+            return Err(Failure::new(
+                warden::Code::TooManyRequests,
+                "more requests are coming in than the broker can take; try again in a moment",
+            ));
+        }
+        self.push(queue, input);
+        Ok(())
+    }
+
+    /// Puts in what must not be lost.
+    pub(crate) fn tell(&self, input: Input) {
+        let queue = self.lock();
+        if !queue.closed {
+            self.push(queue, input);
+        }
+    }
+
+    /// Moves everything into `into`, which is empty; waits for something for at most this long,
+    /// or for as long as it takes.
+    pub(crate) fn drain(&self, into: &mut Vec<Input>, patience: Option<Duration>) {
+        let mut queue = self.lock();
+        if queue.inputs.is_empty() && patience != Some(Duration::ZERO) {
+            queue.asleep = true;
+            queue = match patience {
+                Some(patience) => {
+                    let woken = self.filled.wait_timeout(queue, patience);
+                    woken.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => {
+                    let woken = self.filled.wait(queue);
+                    woken.unwrap_or_else(PoisonError::into_inner)
+                }
+            };
+            queue.asleep = false;
+        }
+        std::mem::swap(&mut queue.inputs, into);
+    }
+
+    /// Refuses everything from here on and drops what is in it, which tells whoever waits.
+    pub(crate) fn close(&self) {
+        let inputs = {
+            let mut queue = self.lock();
+            queue.closed = true;
+            std::mem::take(&mut queue.inputs)
+        };
+        // Outside the lock: dropping a delivery tells this very inbox.
+        drop(inputs);
+    }
+
+    fn push(&self, mut queue: MutexGuard<'_, Queue>, input: Input) {
+        queue.inputs.push(input);
+        let wake = std::mem::take(&mut queue.asleep);
+        drop(queue);
+        if wake {
+            self.filled.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Nothing panics while it holds this lock.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

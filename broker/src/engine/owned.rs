@@ -1,0 +1,128 @@
+//! Which requests and leases live with which process, and which processes are therefore watched.
+
+use std::collections::{HashMap, HashSet};
+
+use tokio::sync::mpsc::UnboundedSender;
+use warden::{Change, Event, Fact, Owner, RequestId};
+
+use crate::owners::Watch;
+
+/// So many processes stay watched that own nothing just now: whoever locks again and again is
+/// not opened anew each time.
+const IDLE_WATCHED: usize = 256;
+
+/// The index, and the line to the task that watches. That line is bounded by what it carries: a
+/// message for a process that comes to own something, and one when it owns nothing any more.
+#[derive(Debug)]
+pub(super) struct Owned {
+    by_request: HashMap<RequestId, Owner>,
+    by_owner: HashMap<Owner, HashSet<RequestId>>,
+    idle: usize,
+    watcher: UnboundedSender<Watch>,
+}
+
+impl Owned {
+    pub(super) fn new(watcher: UnboundedSender<Watch>) -> Self {
+        Self {
+            by_request: HashMap::new(),
+            by_owner: HashMap::new(),
+            idle: 0,
+            watcher,
+        }
+    }
+
+    /// Takes in what a fact says of owners.
+    pub(super) fn note(&mut self, event: &Event, change: &Change) {
+        match change {
+            Change::Queued(waiter) => self.set(&waiter.id, waiter.owner),
+            Change::LeaseEnded { lease, .. } => self.remove(&lease.request_id),
+            Change::WaiterEnded { waiter, .. } => self.remove(&waiter.id),
+            _ => {
+                if let Fact::Attached(joined) | Fact::Rejoined(joined) = &event.fact
+                    && joined.owner.is_some()
+                {
+                    self.set(&joined.request_id, joined.owner);
+                }
+            }
+        }
+    }
+
+    /// A request lives with this process from here on.
+    pub(super) fn set(&mut self, request_id: &RequestId, owner: Option<Owner>) {
+        let Some(owner) = owner else {
+            return;
+        };
+        if self.by_request.get(request_id) == Some(&owner) {
+            return;
+        }
+        self.remove(request_id);
+        self.by_request.insert(request_id.clone(), owner);
+        match self.by_owner.entry(owner) {
+            std::collections::hash_map::Entry::Occupied(mut requests) => {
+                if requests.get().is_empty() {
+                    self.idle -= 1;
+                }
+                requests.get_mut().insert(request_id.clone());
+            }
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(HashSet::from([request_id.clone()]));
+                self.tell(Watch::Begin(owner));
+            }
+        }
+    }
+
+    fn remove(&mut self, request_id: &RequestId) {
+        let Some(owner) = self.by_request.remove(request_id) else {
+            return;
+        };
+        let Some(requests) = self.by_owner.get_mut(&owner) else {
+            return;
+        };
+        requests.remove(request_id);
+        if requests.is_empty() {
+            self.idle += 1;
+            if self.idle > IDLE_WATCHED {
+                self.sweep();
+            }
+        }
+    }
+
+    fn sweep(&mut self) {
+        let watcher = &self.watcher;
+        self.by_owner.retain(|owner, requests| {
+            if requests.is_empty() {
+                // Nobody listens any more only where the broker is ending.
+                let _ = watcher.send(Watch::End(*owner));
+            }
+            !requests.is_empty()
+        });
+        self.idle = 0;
+    }
+
+    /// A process is gone: what lived with it.
+    pub(super) fn gone(&mut self, owner: &Owner) -> Vec<RequestId> {
+        let Some(requests) = self.by_owner.remove(owner) else {
+            return Vec::new();
+        };
+        if requests.is_empty() {
+            self.idle -= 1;
+        }
+        for request_id in &requests {
+            self.by_request.remove(request_id);
+        }
+        requests.into_iter().collect()
+    }
+
+    /// Every process that owns something.
+    pub(super) fn owners(&self) -> impl Iterator<Item = &Owner> {
+        let owning = self
+            .by_owner
+            .iter()
+            .filter(|(_, requests)| !requests.is_empty());
+        owning.map(|(owner, _)| owner)
+    }
+
+    fn tell(&self, watch: Watch) {
+        let _ = self.watcher.send(watch);
+    }
+}
