@@ -1,0 +1,240 @@
+//! How `warden` ends, as `api.md` lists it.
+
+mod stand;
+
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
+
+use rustix::process::Signal;
+use stand::{Broker, Running, warden};
+
+fn code(args: &[&str]) -> i32 {
+    let dir = tempfile::tempdir().unwrap();
+    let output = warden()
+        .env("WARDEN_DATA_DIR", dir.path())
+        .args(args)
+        .output()
+        .unwrap();
+    let said = output.stderr.len() + output.stdout.len();
+    assert!(said > 0, "{args:?} says nothing");
+    output.status.code().unwrap()
+}
+
+#[test]
+fn nonsense_on_the_command_line_is_64_and_help_is_no_error() {
+    for args in [
+        &[][..],
+        &["bogus"],
+        &["run"],
+        &["run", "--"],
+        &["run", "--priority", "300", "--", "true"],
+        &["run", "--priority", "-1", "--", "true"],
+        &["run", "--gpus", "0", "--", "true"],
+        &["run", "--vram", "8", "--", "true"],
+        &["run", "--timeout", "soon", "--", "true"],
+        &["run", "--timeout", "120", "--", "true"],
+        &["run", "--ttl", "0s", "--", "true"],
+        &["cancel"],
+        &["force-release"],
+        &["force-release", "l", "--all"],
+        &["force-release", "l", "--clear-queue"],
+        &["monitor", "--interval", "0"],
+        &["serve", "--simulate-gpus", "0"],
+        &["serve", "--until-idle", "1"],
+        &["status", "--addr", "nowhere"],
+        &["status", "--addr", "https://127.0.0.1:1"],
+        &["serve", "--addr", "0.0.0.0:0"],
+        &["serve", "--addr", "nonsense"],
+    ] {
+        assert_eq!(code(args), 64, "{args:?}");
+    }
+    for args in [
+        &["--help"][..],
+        &["help", "run"],
+        &["--version"],
+        &["run", "--help"],
+    ] {
+        assert_eq!(code(args), 0, "{args:?}");
+    }
+}
+
+#[test]
+fn where_there_is_no_broker_it_is_69() {
+    for args in [
+        &["status"][..],
+        &["status", "--addr", "127.0.0.1:1"],
+        &["status", "--addr", "unix:/nonexistent/w.sock"],
+        &["monitor"],
+        &["monitor", "--interval", "1"],
+        &["cancel", "r"],
+        &["reset"],
+        &["force-release", "--all"],
+        &["check"],
+        &["run", "--", "true"],
+    ] {
+        assert_eq!(code(args), 69, "{args:?}");
+    }
+}
+
+#[test]
+fn a_command_that_is_none_is_126_or_127_before_anything_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = dir.path().join("text");
+    std::fs::write(&text, "no program").unwrap();
+    std::fs::set_permissions(&text, PermissionsExt::from_mode(0o644)).unwrap();
+    assert_eq!(code(&["run", "--", "no-such-command-anywhere"]), 127);
+    assert_eq!(code(&["run", "--", "/nonexistent/command"]), 127);
+    assert_eq!(code(&["run", "--", text.to_str().unwrap()]), 126);
+    assert_eq!(code(&["run", "--", dir.path().to_str().unwrap()]), 126);
+    // What only the system can tell comes out under the lease.
+    std::fs::set_permissions(&text, PermissionsExt::from_mode(0o755)).unwrap();
+    let broker = Broker::start(1);
+    let output = broker.output(&["run", "--", text.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(126));
+    broker.until_idle();
+}
+
+#[test]
+fn the_commands_own_end_is_the_programs() {
+    let broker = Broker::start(1);
+    for (script, code) in [
+        ("exit 0", 0),
+        ("exit 7", 7),
+        ("exit 255", 255),
+        ("kill -TERM $$", 128 + 15),
+        ("kill -KILL $$", 128 + 9),
+    ] {
+        let output = broker.output(&["run", "--", "sh", "-c", script]);
+        assert_eq!(output.status.code(), Some(code), "{script}: {output:?}");
+    }
+    broker.until_idle();
+}
+
+#[test]
+fn what_never_ran_is_75_and_what_is_not_allowed_77() {
+    let broker = Broker::start(1);
+    let client = broker.client();
+    let _lease = broker.hold(&client);
+    let run = |args: &[&str]| {
+        let mut all = vec!["run"];
+        all.extend(args);
+        all.extend(["--", "sh", "-c", "echo ran"]);
+        let mut running = Running::start(&mut broker.warden(&all));
+        drop(running.stdin.take());
+        running
+    };
+    let ended = |mut running: Running, expected: i32| {
+        assert_eq!(running.code(), expected);
+        assert_eq!(running.stdout.iter().count(), 0, "it ran");
+        running.stderr.iter().collect::<Vec<_>>().join("\n")
+    };
+    let said = ended(run(&["--timeout", "100ms"]), 75);
+    assert!(said.contains("queue_timeout"), "{said}");
+    ended(run(&["--timeout", "0"]), 75);
+    let said = ended(run(&["--gpus", "2"]), 75);
+    assert!(said.contains("impossible_request"), "{said}");
+    ended(run(&["--vram", "9999TiB"]), 75);
+    ended(run(&["--gpu-ids", "no-such-gpu"]), 75);
+    ended(run(&["--priority", "no-such-name"]), 64);
+    ended(run(&["--ttl", "2h"]), 64);
+    ended(run(&["--name", "two\nlines"]), 64);
+
+    let cancelled = run(&["--request-id", "mine"]);
+    broker.until("queued", |status| status.queue_depth == 1);
+    assert_eq!(broker.output(&["cancel", "mine"]).status.code(), Some(0));
+    let said = ended(cancelled, 75);
+    assert!(said.contains("request_ended"), "{said}");
+    ended(run(&["--request-id", "mine"]), 75);
+
+    let cleared = run(&[]);
+    broker.until("queued", |status| status.queue_depth == 1);
+    let output = broker.output(&["force-release", "--all", "--clear-queue"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    ended(cleared, 75);
+
+    let wrong = broker.dir.path().join("wrong-token");
+    std::fs::File::create(&wrong)
+        .unwrap()
+        .write_all(b"wrong\n")
+        .unwrap();
+    let address = broker.address().to_string();
+    for args in [&["run", "--", "true"][..], &["status"], &["reset"]] {
+        let output = broker
+            .warden(args)
+            .env("WARDEN_TOKEN_FILE", &wrong)
+            .env("WARDEN_ADDR", &address)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(77), "{args:?}: {output:?}");
+    }
+}
+
+#[test]
+fn a_lease_that_is_taken_away_is_76_with_the_reason() {
+    let broker = Broker::start(1);
+    let mut polite = Running::start(&mut broker.warden(&["run", "--", "cat"]));
+    let status = broker.until("held", |status| status.leases.len() == 1);
+    let forced = std::time::Instant::now();
+    let lease = status.leases[0].lease_id.as_str();
+    assert_eq!(
+        broker.output(&["force-release", lease]).status.code(),
+        Some(0)
+    );
+    polite.until_said("forced");
+    assert_eq!(polite.code(), 76);
+    // The events tell within 1 s; the renewal would have come after 20.
+    assert!(forced.elapsed() < std::time::Duration::from_secs(10));
+}
+
+#[test]
+fn interrupted_in_the_queue_it_leaves_the_queue_and_is_128_and_the_signal() {
+    let broker = Broker::start(1);
+    let client = broker.client();
+    let lease = broker.hold(&client);
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
+        let mut run = Running::start(&mut broker.warden(&["run", "--", "true"]));
+        broker.until("queued", |status| status.queue_depth == 1);
+        run.signal(signal);
+        assert_eq!(run.code(), 128 + signal.as_raw());
+        broker.until("left", |status| status.queue_depth == 0);
+    }
+    drop(lease);
+    broker.until_idle();
+}
+
+#[test]
+fn a_broker_that_cannot_start_says_why_and_how_it_ends() {
+    let broker = Broker::start(1);
+    let output = broker.output(&["serve", "--addr", "127.0.0.1:0", "--simulate-gpus", "1"]);
+    assert_eq!(output.status.code(), Some(73), "{output:?}");
+    let dir = tempfile::tempdir().unwrap();
+    let address = broker.address().to_string();
+    let output = warden()
+        .args([
+            "serve",
+            "--simulate-gpus",
+            "1",
+            "--addr",
+            &address,
+            "--data-dir",
+        ])
+        .arg(dir.path().join("data"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(73), "{output:?}");
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let output = warden()
+        .args([
+            "serve",
+            "--addr",
+            "127.0.0.1:0",
+            "--simulate-gpus",
+            "1",
+            "--data-dir",
+        ])
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(74), "{output:?}");
+}
