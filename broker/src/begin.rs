@@ -8,7 +8,7 @@ use std::thread;
 use tokio::sync::{mpsc, oneshot, watch};
 use warden::snapshot::About;
 use warden::wire::Counters;
-use warden::{Arbiter, Event, Gpu, Policy, Start};
+use warden::{Arbiter, Gpu, Policy, Start};
 
 use crate::app::{Ready, Refusals};
 use crate::clock::rfc3339;
@@ -21,31 +21,6 @@ use crate::error::ServeError;
 use crate::owners::Watch;
 use crate::policy_file;
 use crate::stream::{KEPT, Stream, Told};
-
-/// The journal's state and the last events that led to it.
-struct Replayed {
-    arbiter: Arbiter,
-    told: Vec<Told>,
-}
-
-impl Replayed {
-    fn new() -> Self {
-        Self {
-            arbiter: Arbiter::new(),
-            told: Vec::new(),
-        }
-    }
-
-    fn take(&mut self, event: &Event, left: u64) {
-        let change = self.arbiter.apply(event);
-        if left < KEPT as u64
-            && let Some(told) = self.arbiter.stream_event(event.at, &change, &rfc3339)
-        {
-            let revision = self.arbiter.revision();
-            self.told.push(Told::new(revision, event.at.clock_ms, told));
-        }
-    }
-}
 
 /// What an engine begins with, beside the data directory.
 pub(crate) struct Inputs {
@@ -88,41 +63,35 @@ pub(crate) fn begin(
         .chars()
         .filter(char::is_ascii_alphanumeric)
         .collect();
-    let (opened, replayed) = Journal::open(
-        dir.path(),
-        &stamp,
-        Replayed::new,
-        |replayed, event, left| {
-            replayed.take(&event, left);
-        },
-    )
+    let mut told = Vec::new();
+    let opened = Journal::open(dir.path(), &stamp, |arbiter, event, change, left| {
+        if left < KEPT as u64
+            && let Some(row) = arbiter.stream_event(event.at, change, &rfc3339)
+        {
+            told.push(Told::new(arbiter.revision(), event.at.clock_ms, row));
+        }
+    })
     .map_err(|error| unusable(JOURNAL, error.to_string()))?;
     let Opened {
         mut journal,
+        arbiter,
         boot_id: last_boot,
         set_aside,
     } = opened;
     let boot = boot_id();
     let host_restarted = last_boot.is_some_and(|last| last != boot);
     let whole = !host_restarted && set_aside.is_none();
-    let start = start(
-        &replayed.arbiter,
-        &reserve,
-        config_dir,
-        gpus,
-        host_restarted,
-        whole,
-    );
+    let start = start(&arbiter, &reserve, config_dir, gpus, host_restarted, whole);
     journal
         .set_boot_id(&boot)
         .map_err(|error| unusable(JOURNAL, error.to_string()))?;
 
     let stream = Arc::new(Stream::new());
     if whole {
-        stream.recall(replayed.told);
+        stream.recall(told);
     }
     let parts = Parts {
-        arbiter: replayed.arbiter,
+        arbiter,
         journal,
         reserve,
         inbox: Arc::clone(&inbox),

@@ -1,4 +1,5 @@
-//! The journal: every fact, in order, in SQLite.
+//! The journal: every fact, in order, in SQLite; and from time to time, in place of all before
+//! it, an image of the state.
 //!
 //! A grant is told once its transaction is committed to the write-ahead log, without waiting for
 //! the disk (`synchronous = NORMAL`): that outlives the broker, and a grant need not outlive the
@@ -10,12 +11,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
-use warden::Event;
+use warden::arbiter::Image;
+use warden::{Arbiter, Change, Event};
 
 /// The file in the data directory.
 pub(crate) const FILE: &str = "journal.db";
 /// SQLite's own files beside it.
 const BESIDE: [&str; 2] = ["-wal", "-shm"];
+/// So many facts are replayed at most: then the state they add up to takes their place. Few
+/// enough for a start within a second or two, so many that nobody notices the pause.
+const MAX_FACTS: u64 = 1_000_000;
+/// At a start, when replaying has already taken a while, fewer will do.
+const MAX_FACTS_AT_START: u64 = 100_000;
 /// Grows with every change of the tables or of what a record means.
 const SCHEMA: i64 = 1;
 /// "Wrdn": tells this file from every other SQLite database.
@@ -76,6 +83,8 @@ impl JournalError {
 pub(crate) struct Journal {
     db: Connection,
     next: i64,
+    /// How many have no image yet.
+    facts: u64,
     open: bool,
     record: Vec<u8>,
 }
@@ -85,6 +94,8 @@ pub(crate) struct Journal {
 pub(crate) struct Opened {
     /// Where facts go from here on.
     pub(crate) journal: Journal,
+    /// What its facts add up to.
+    pub(crate) arbiter: Arbiter,
     /// The boot of the host that it was last written in; nothing where it is new.
     pub(crate) boot_id: Option<String>,
     /// Where the one before went, if it was damaged.
@@ -92,27 +103,16 @@ pub(crate) struct Opened {
 }
 
 impl Journal {
-    /// Opens the journal in `dir`, or makes one, and shows `replay` every fact in it, with how
-    /// many are left after it. A damaged one is set aside, and `replay` is made anew by `fresh`.
-    pub(crate) fn open<R>(
+    /// Opens the journal in `dir`, or makes one, and replays it; `seen` is shown every fact just
+    /// after it was applied, with how many are left after it. A damaged one is set aside.
+    pub(crate) fn open(
         dir: &Path,
         stamp: &str,
-        fresh: impl Fn() -> R,
-        replay: impl Fn(&mut R, Event, u64),
-    ) -> Result<(Opened, R), JournalError> {
+        mut seen: impl FnMut(&Arbiter, &Event, &Change, u64),
+    ) -> Result<Opened, JournalError> {
         let path = dir.join(FILE);
-        let mut replayed = fresh();
-        let damage = match Self::open_and_replay(&path, |event, left| {
-            replay(&mut replayed, event, left);
-        }) {
-            Ok((journal, boot_id)) => {
-                let opened = Opened {
-                    journal,
-                    boot_id,
-                    set_aside: None,
-                };
-                return Ok((opened, replayed));
-            }
+        let damage = match Self::open_and_replay(&path, &mut seen) {
+            Ok(opened) => return Ok(opened),
             Err(error) if error.is_damage() => error,
             Err(error) => return Err(error),
         };
@@ -123,55 +123,38 @@ impl Journal {
             %damage,
             "the journal is damaged and was set aside; the broker begins with an empty one"
         );
-        let (journal, boot_id) = Self::open_and_replay(&path, |_, _| {})?;
-        let opened = Opened {
-            journal,
-            boot_id,
-            set_aside: Some(aside),
-        };
-        Ok((opened, fresh()))
+        let mut opened = Self::open_and_replay(&path, &mut seen)?;
+        opened.set_aside = Some(aside);
+        Ok(opened)
     }
 
     fn open_and_replay(
         path: &Path,
-        mut replay: impl FnMut(Event, u64),
-    ) -> Result<(Self, Option<String>), JournalError> {
+        seen: &mut impl FnMut(&Arbiter, &Event, &Change, u64),
+    ) -> Result<Opened, JournalError> {
         let db = Connection::open(path)?;
         prepare(&db)?;
-        let boot_id = db
-            .query_row("SELECT value FROM meta WHERE key = 'boot_id'", [], |row| {
-                row.get(0)
-            })
-            .optional()?;
-        let count: i64 = db.query_row("SELECT count(*) FROM facts", [], |row| row.get(0))?;
-        let mut left = u64::try_from(count).unwrap_or_default();
-        let mut next = 1;
-        {
-            let mut rows = db.prepare("SELECT seq, body FROM facts ORDER BY seq")?;
-            let mut rows = rows.query([])?;
-            while let Some(row) = rows.next()? {
-                let seq: i64 = row.get(0)?;
-                if seq != next {
-                    return Err(damaged(next, &"it is missing"));
-                }
-                let body = row.get_ref(1)?;
-                let body = body.as_blob().map_err(|error| damaged(seq, &error))?;
-                let event: Event =
-                    serde_json::from_slice(body).map_err(|error| damaged(seq, &error))?;
-                left = left.saturating_sub(1);
-                // A record that parses can still be about what never was.
-                catch_unwind(AssertUnwindSafe(|| replay(event, left)))
-                    .map_err(|_| damaged(seq, &"it does not follow from those before it"))?;
-                next += 1;
-            }
-        }
-        let journal = Self {
+        let sql = "SELECT value FROM meta WHERE key = 'boot_id'";
+        let boot_id = db.query_row(sql, [], |row| row.get(0)).optional()?;
+        let (mut arbiter, image_seq) = read_image(&db)?;
+        let facts = replay(&db, image_seq, &mut arbiter, seen)?;
+        let mut journal = Self {
             db,
-            next,
+            next: image_seq + 1 + i64::try_from(facts).unwrap_or_default(),
+            facts,
             open: false,
             record: Vec::with_capacity(1024),
         };
-        Ok((journal, boot_id))
+        if facts > MAX_FACTS_AT_START {
+            journal.put_image(&arbiter)?;
+            journal.commit()?;
+        }
+        Ok(Opened {
+            journal,
+            arbiter,
+            boot_id,
+            set_aside: None,
+        })
     }
 
     /// Writes down in which boot of the host what follows happens. Part of the next commit.
@@ -191,6 +174,24 @@ impl Journal {
         let mut insert = self.db.prepare_cached(INSERT)?;
         insert.execute(params![self.next, &self.record])?;
         self.next += 1;
+        self.facts += 1;
+        Ok(())
+    }
+
+    /// Whether it is time for [`Self::put_image`].
+    pub(crate) fn is_long(&self) -> bool {
+        self.facts >= MAX_FACTS
+    }
+
+    /// Lets the state take the place of the facts that led to it. Part of the next commit.
+    pub(crate) fn put_image(&mut self, arbiter: &Arbiter) -> Result<(), JournalError> {
+        self.begin()?;
+        let image = serde_json::to_vec(&arbiter.image()).map_err(JournalError::Encode)?;
+        self.db.execute("DELETE FROM image", [])?;
+        let sql = "INSERT INTO image (seq, body) VALUES (?1, ?2)";
+        self.db.execute(sql, params![self.next - 1, image])?;
+        self.db.execute("DELETE FROM facts", [])?;
+        self.facts = 0;
         Ok(())
     }
 
@@ -223,6 +224,54 @@ impl Journal {
     }
 }
 
+/// The state that the facts go on from, with the number of the last fact in it.
+fn read_image(db: &Connection) -> Result<(Arbiter, i64), JournalError> {
+    let sql = "SELECT seq, body FROM image";
+    let row: Option<(i64, Vec<u8>)> = db
+        .query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((seq, body)) = row else {
+        return Ok((Arbiter::new(), 0));
+    };
+    let image: Image = serde_json::from_slice(&body).map_err(|error| damaged(seq, &error))?;
+    let arbiter = catch_unwind(|| Arbiter::from(image))
+        .map_err(|_| damaged(seq, &"the state in it cannot be"))?;
+    Ok((arbiter, seq))
+}
+
+/// Applies every fact after `image_seq`, and says how many there were.
+fn replay(
+    db: &Connection,
+    image_seq: i64,
+    arbiter: &mut Arbiter,
+    seen: &mut impl FnMut(&Arbiter, &Event, &Change, u64),
+) -> Result<u64, JournalError> {
+    let count: i64 = db.query_row("SELECT count(*) FROM facts", [], |row| row.get(0))?;
+    let facts = u64::try_from(count).unwrap_or_default();
+    let mut left = facts;
+    let mut next = image_seq + 1;
+    let mut rows = db.prepare("SELECT seq, body FROM facts ORDER BY seq")?;
+    let mut rows = rows.query([])?;
+    while let Some(row) = rows.next()? {
+        let seq: i64 = row.get(0)?;
+        if seq != next {
+            return Err(damaged(next, &"it is missing"));
+        }
+        let body = row.get_ref(1)?;
+        let body = body.as_blob().map_err(|error| damaged(seq, &error))?;
+        let event: Event = serde_json::from_slice(body).map_err(|error| damaged(seq, &error))?;
+        left = left.saturating_sub(1);
+        // A record that parses can still be about what never was.
+        let applied = catch_unwind(AssertUnwindSafe(|| {
+            let change = arbiter.apply(&event);
+            seen(arbiter, &event, &change, left);
+        }));
+        applied.map_err(|_| damaged(seq, &"it does not follow from those before it"))?;
+        next += 1;
+    }
+    Ok(facts)
+}
+
 fn damaged(seq: i64, why: &dyn std::fmt::Display) -> JournalError {
     JournalError::Damaged(format!("record {seq}: {why}"))
 }
@@ -252,6 +301,7 @@ fn prepare(db: &Connection) -> Result<(), JournalError> {
             "BEGIN;
              CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
              CREATE TABLE facts (seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
+             CREATE TABLE image (seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
              PRAGMA application_id = {APPLICATION};
              PRAGMA user_version = {SCHEMA};
              COMMIT;"

@@ -148,6 +148,9 @@ impl Engine {
         self.reserve
             .cover(self.arbiter.next_token(), self.arbiter.revision())
             .map_err(JournalError::Reserve)?;
+        if self.outbox.journal.is_long() {
+            self.outbox.journal.put_image(&self.arbiter)?;
+        }
         self.outbox.commit()?;
         self.stream.publish(self.outbox.told());
         self.outbox.send_answers();

@@ -1,0 +1,283 @@
+//! A real broker on a free port in a temporary directory, and a client that speaks plain HTTP to
+//! it, down to the single byte.
+
+#![allow(dead_code)]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+use warden_broker::{Broker, Config};
+
+/// Nothing here takes as long, however busy the machine is.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct Stand {
+    pub broker: Broker,
+    pub dir: TempDir,
+    pub token: String,
+}
+
+/// An answer as it came.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
+    }
+
+    pub fn code(&self) -> String {
+        let problem = self.json();
+        if self.status >= 400 {
+            assert!(
+                self.header("content-type") == Some("application/problem+json"),
+                "{self:?}"
+            );
+            assert_eq!(problem["status"], self.status, "{problem}");
+            assert!(problem["title"].is_string() && problem["detail"].is_string());
+        }
+        problem["code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+}
+
+pub fn config(dir: &TempDir) -> Config {
+    let mut config = Config::new(dir.path().join("data"), dir.path().join("config"));
+    config.addr = "127.0.0.1:0".to_owned();
+    config.simulate_gpus = Some(2);
+    config
+}
+
+impl Stand {
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = config(&dir);
+        change(&mut config);
+        Self::start(dir, config).await
+    }
+
+    pub async fn start(dir: TempDir, config: Config) -> Self {
+        let broker = Broker::start(config).await.unwrap();
+        let token = std::fs::read_to_string(dir.path().join("data/token")).unwrap();
+        Self {
+            broker,
+            dir,
+            token: token.trim().to_owned(),
+        }
+    }
+
+    /// Ends it gracefully and gives back its directory.
+    pub async fn stop(mut self) -> TempDir {
+        self.broker.stop();
+        timeout(PATIENCE, self.broker.ended()).await.unwrap().unwrap();
+        self.dir
+    }
+
+    pub fn address(&self) -> &str {
+        &self.broker.endpoint().address
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.broker.endpoint().socket.clone().unwrap()
+    }
+
+    pub async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address()).await.unwrap()
+    }
+
+    pub async fn connect_unix(&self) -> UnixStream {
+        UnixStream::connect(self.socket()).await.unwrap()
+    }
+
+    /// The head of a proper request over TCP.
+    pub fn head(&self, method: &str, path: &str) -> String {
+        format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n",
+            self.address(),
+            self.token
+        )
+    }
+
+    pub fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Vec<u8> {
+        let mut text = self.head(method, path);
+        let body = body.map(Value::to_string).unwrap_or_default();
+        if !body.is_empty() {
+            text += &format!(
+                "Content-Type: application/json\r\nContent-Length: {}\r\n",
+                body.len()
+            );
+        }
+        format!("{text}\r\n{body}").into_bytes()
+    }
+
+    pub async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        let request = self.request(method, path, body.as_ref());
+        self.say(&request).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.call("POST", path, Some(body)).await
+    }
+
+    pub async fn lock(&self, body: Value) -> Answer {
+        self.post("/v1/gpu/lock", body).await
+    }
+
+    pub async fn status(&self) -> Value {
+        self.call("GET", "/v1/gpu/status", None).await.json()
+    }
+
+    /// Sends these bytes on a connection of their own and reads one answer.
+    pub async fn say(&self, bytes: &[u8]) -> Answer {
+        let mut stream = self.connect().await;
+        stream.write_all(bytes).await.unwrap();
+        answer(&mut stream).await
+    }
+
+    /// Posts a lock and leaves the connection waiting for its answer.
+    pub async fn wait(&self, body: Value) -> TcpStream {
+        let depth = self.status().await["queue_depth"].as_u64().unwrap();
+        let mut stream = self.connect().await;
+        let request = self.request("POST", "/v1/gpu/lock", Some(&body));
+        stream.write_all(&request).await.unwrap();
+        self.until(|status| status["queue_depth"].as_u64() > Some(depth)).await;
+        stream
+    }
+
+    /// Waits until the status is as wanted.
+    pub async fn until(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        let look = async {
+            loop {
+                let status = self.status().await;
+                if wanted(&status) {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, look).await.expect("the status becomes as wanted")
+    }
+
+    /// Takes both GPUs, and says how to give them back.
+    pub async fn hold_all(&self) -> Value {
+        let granted = self.lock(json!({"client": "holder", "gpus": 2})).await;
+        assert_eq!(granted.status, 200, "{granted:?}");
+        let granted = granted.json();
+        json!({"lease_id": granted["lease_id"], "token": granted["token"]})
+    }
+
+    pub async fn unlock(&self, lease: &Value) -> Answer {
+        self.post("/v1/gpu/unlock", lease.clone()).await
+    }
+}
+
+/// Reads one answer.
+pub async fn answer<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Answer {
+    timeout(PATIENCE, read_answer(stream)).await.expect("an answer in time")
+}
+
+async fn read_answer<S: AsyncRead + Unpin>(stream: &mut S) -> Answer {
+    let head = read_head(stream).await;
+    let length = head.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        key.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
+    });
+    let mut body = vec![0; length.unwrap_or(0)];
+    stream.read_exact(&mut body).await.unwrap();
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    Answer {
+        status: status.unwrap_or_else(|| panic!("no status in {head:?}")),
+        head,
+        body,
+    }
+}
+
+pub async fn read_head<S: AsyncRead + Unpin>(stream: &mut S) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => head.push(byte),
+            Err(error) => panic!("{error} after {:?}", String::from_utf8_lossy(&head)),
+        }
+    }
+    String::from_utf8(head).unwrap()
+}
+
+/// A reader of the event stream.
+pub struct Events {
+    stream: TcpStream,
+    text: String,
+}
+
+#[derive(Debug)]
+pub struct Event {
+    pub id: u64,
+    pub name: String,
+    pub data: Value,
+}
+
+impl Events {
+    pub async fn open(stand: &Stand, last: Option<u64>) -> Self {
+        let mut stream = stand.connect().await;
+        let last = last.map(|id| format!("Last-Event-ID: {id}\r\n")).unwrap_or_default();
+        let request = format!("{}{last}\r\n", stand.head("GET", "/v1/events"));
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let head = timeout(PATIENCE, read_head(&mut stream)).await.unwrap();
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        Self {
+            stream,
+            text: String::new(),
+        }
+    }
+
+    /// The next event; nothing when the stream has ended.
+    pub async fn next(&mut self) -> Option<Event> {
+        timeout(PATIENCE, self.read_next()).await.expect("an event in time")
+    }
+
+    async fn read_next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.take() {
+                return Some(event);
+            }
+            let mut bytes = [0; 16 * 1024];
+            let read = self.stream.read(&mut bytes).await.ok().filter(|read| *read > 0)?;
+            // Chunk heads are lines of their own, which no event begins with.
+            self.text += std::str::from_utf8(&bytes[..read]).unwrap();
+        }
+    }
+
+    fn take(&mut self) -> Option<Event> {
+        let start = self.text.find("id: ")?;
+        let text = &self.text[start..];
+        let end = text.find("\n\n")?;
+        let mut lines = text[..end].lines();
+        let mut field = |name: &str| lines.next()?.strip_prefix(name).map(str::to_owned);
+        let event = Event {
+            id: field("id: ")?.parse().ok()?,
+            name: field("event: ")?,
+            data: serde_json::from_str(&field("data: ")?).ok()?,
+        };
+        self.text.drain(..start + end + 2);
+        Some(event)
+    }
+}
