@@ -52,9 +52,9 @@ impl Panel {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Layout {
-    /// The root's id; 0 stands for "the layout that fits the window's size".
+    /// The root's id; 0 stands for "what fits the window's size", until a tile is moved or resized.
     pub root: u64,
-    /// By id.
+    /// By id. With the root 0, only which tabs are in front.
     pub nodes: Vec<Node>,
 }
 

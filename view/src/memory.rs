@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Layout, Panel};
+use crate::Layout;
 
 /// What the window remembers. Every field has a default, so that older and newer files are read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -17,8 +17,6 @@ pub struct UiMemory {
     pub selection: Selection,
     /// Where the panels stand.
     pub layout: Layout,
-    /// The panel that fills the room below the strip alone, if one does.
-    pub zoomed: Option<Panel>,
     /// The dialog that is open.
     pub dialog: Option<Dialog>,
     /// What is typed in the filter over the events.

@@ -1,0 +1,283 @@
+//! Where the tiles stand: the layout that fits a size, and the way between the plain layout that is
+//! remembered and the tree that egui_tiles works on.
+
+use warden_toolkit::egui::{Id, Vec2};
+use warden_toolkit::egui_tiles::{Container, Linear, LinearDir, Tabs, Tile, TileId, Tiles, Tree};
+use warden_view::{Layout, Node, NodeKind, Panel};
+
+/// From this width on the GPUs have a tile of their own.
+const THREE_COLUMNS: f32 = 1_600.0;
+/// Below this height of the board, or this width, detail stands behind holders.
+const LOW: f32 = 520.0;
+const NARROW: f32 = 1_000.0;
+
+/// The layout to draw in this much room.
+pub(crate) fn in_room(remembered: &Layout, room: Vec2) -> Layout {
+    if remembered.root != 0 && is_sound(remembered) {
+        return remembered.clone();
+    }
+    let mut layout = fitting(room);
+    for node in &mut layout.nodes {
+        let NodeKind::Tabs { children, active } = &mut node.kind else {
+            continue;
+        };
+        let chosen = remembered.nodes.iter().find(|other| other.id == node.id);
+        if let Some(Node {
+            kind: NodeKind::Tabs { active: chosen, .. },
+            ..
+        }) = chosen
+            && children.contains(chosen)
+        {
+            *active = *chosen;
+        }
+    }
+    layout
+}
+
+/// A panel's tile has the panel's place in [`Panel::ALL`] as its id, from 1; containers follow.
+fn pane_id(panel: Panel) -> u64 {
+    Panel::ALL
+        .iter()
+        .position(|other| *other == panel)
+        .map_or(0, |at| at as u64 + 1)
+}
+
+const MAIN: u64 = 11;
+const SIDE: u64 = 12;
+const FOOT: u64 = 13;
+const ROOT: u64 = 14;
+
+fn fitting(room: Vec2) -> Layout {
+    let three = room.x >= THREE_COLUMNS;
+    let cramped = room.y < LOW || room.x < NARROW;
+    let side = if room.x < 1_100.0 {
+        (room.x * 0.38).max(320.0)
+    } else {
+        400.0
+    };
+    let foot = if room.y < LOW {
+        160.0
+    } else {
+        (room.y * 0.31).clamp(196.0, 260.0)
+    };
+    let gpus = 360.0;
+    let pane = pane_id;
+    let mut nodes: Vec<Node> = Panel::ALL
+        .iter()
+        .map(|panel| Node {
+            id: pane(*panel),
+            kind: NodeKind::Pane(*panel),
+        })
+        .collect();
+    let (holders, detail) = (pane(Panel::Holders), pane(Panel::Detail));
+    let side_kind = if cramped {
+        NodeKind::Tabs {
+            children: vec![holders, detail],
+            active: holders,
+        }
+    } else {
+        NodeKind::Stack(vec![(holders, 0.6), (detail, 0.4)])
+    };
+    let queue = room.x - side - if three { gpus } else { 0.0 };
+    let mut columns = vec![(pane(Panel::Queue), queue), (SIDE, side)];
+    let mut tabs = vec![
+        pane(Panel::Timeline),
+        pane(Panel::Events),
+        pane(Panel::Reload),
+    ];
+    if three {
+        columns.insert(0, (pane(Panel::Gpus), gpus));
+    } else {
+        tabs.push(pane(Panel::Gpus));
+    }
+    let timeline = pane(Panel::Timeline);
+    nodes.extend([
+        Node {
+            id: MAIN,
+            kind: NodeKind::Row(columns),
+        },
+        Node {
+            id: SIDE,
+            kind: side_kind,
+        },
+        Node {
+            id: FOOT,
+            kind: NodeKind::Tabs {
+                children: tabs,
+                active: timeline,
+            },
+        },
+        Node {
+            id: ROOT,
+            kind: NodeKind::Stack(vec![(MAIN, room.y - foot), (FOOT, foot)]),
+        },
+    ]);
+    Layout { root: ROOT, nodes }
+}
+
+/// Every panel is in the tree exactly once, what it names is there, and the queue is in sight.
+pub(crate) fn is_sound(layout: &Layout) -> bool {
+    let mut seen = Vec::new();
+    let mut open = vec![(layout.root, false)];
+    let mut steps = 0;
+    while let Some((id, behind)) = open.pop() {
+        steps += 1;
+        if steps > 64 {
+            return false;
+        }
+        let Some(node) = layout.nodes.iter().find(|node| node.id == id) else {
+            return false;
+        };
+        match &node.kind {
+            NodeKind::Pane(Panel::Queue) if behind => return false,
+            NodeKind::Pane(panel) => seen.push(*panel),
+            NodeKind::Stack(children) | NodeKind::Row(children) => {
+                if children
+                    .iter()
+                    .any(|(_, share)| !share.is_finite() || *share <= 0.0)
+                {
+                    return false;
+                }
+                open.extend(children.iter().map(|(child, _)| (*child, behind)));
+            }
+            NodeKind::Tabs { children, .. } => {
+                let behind = behind || children.len() > 1;
+                open.extend(children.iter().map(|child| (*child, behind)));
+            }
+        }
+    }
+    seen.sort_unstable();
+    seen == Panel::ALL
+}
+
+/// The panels that share a tab bar with this one, in their order, itself included.
+pub(crate) fn tabs_of(layout: &Layout, panel: Panel) -> Vec<Panel> {
+    let Some(tabs) = tabs_node(layout, panel) else {
+        return vec![panel];
+    };
+    let NodeKind::Tabs { children, .. } = &tabs.kind else {
+        return vec![panel];
+    };
+    children
+        .iter()
+        .filter_map(|child| panel_of(layout, *child))
+        .collect()
+}
+
+/// Brings a panel to the front of its tabs. Nothing else moves.
+pub(crate) fn bring_to_front(layout: &mut Layout, panel: Panel) {
+    let Some(pane) = pane_node(layout, panel) else {
+        return;
+    };
+    for node in &mut layout.nodes {
+        if let NodeKind::Tabs { children, active } = &mut node.kind
+            && children.contains(&pane)
+        {
+            *active = pane;
+        }
+    }
+}
+
+/// What to remember when only tabs were chosen and the layout still fits itself to the room.
+pub(crate) fn only_tabs(layout: &Layout) -> Layout {
+    let tabs = |node: &&Node| matches!(node.kind, NodeKind::Tabs { .. });
+    Layout {
+        root: 0,
+        nodes: layout.nodes.iter().filter(tabs).cloned().collect(),
+    }
+}
+
+fn pane_node(layout: &Layout, panel: Panel) -> Option<u64> {
+    let node = layout
+        .nodes
+        .iter()
+        .find(|node| node.kind == NodeKind::Pane(panel))?;
+    Some(node.id)
+}
+
+fn panel_of(layout: &Layout, id: u64) -> Option<Panel> {
+    layout.nodes.iter().find_map(|node| match node.kind {
+        NodeKind::Pane(panel) if node.id == id => Some(panel),
+        _ => None,
+    })
+}
+
+fn tabs_node(layout: &Layout, panel: Panel) -> Option<&Node> {
+    let pane = pane_node(layout, panel)?;
+    layout.nodes.iter().find(
+        |node| matches!(&node.kind, NodeKind::Tabs { children, .. } if children.contains(&pane)),
+    )
+}
+
+/// As egui_tiles works on it.
+pub(crate) fn to_tree(layout: &Layout, id: Id) -> Tree<Panel> {
+    let mut tiles = Tiles::default();
+    for node in &layout.nodes {
+        tiles.insert(TileId(node.id), to_tile(&node.kind));
+    }
+    tiles.recompute_next_tile_id();
+    Tree::new(id, TileId(layout.root), tiles)
+}
+
+fn to_tile(kind: &NodeKind) -> Tile<Panel> {
+    let linear = |dir: LinearDir, children: &[(u64, f32)]| {
+        let ids = children.iter().map(|(child, _)| TileId(*child)).collect();
+        let mut linear = Linear::new(dir, ids);
+        for (child, share) in children {
+            linear.shares.set_share(TileId(*child), *share);
+        }
+        Tile::Container(Container::Linear(linear))
+    };
+    match kind {
+        NodeKind::Pane(panel) => Tile::Pane(*panel),
+        NodeKind::Stack(children) => linear(LinearDir::Vertical, children),
+        NodeKind::Row(children) => linear(LinearDir::Horizontal, children),
+        NodeKind::Tabs { children, active } => {
+            let mut tabs = Tabs::new(children.iter().map(|child| TileId(*child)).collect());
+            tabs.set_active(TileId(*active));
+            Tile::Container(Container::Tabs(tabs))
+        }
+    }
+}
+
+/// As it is remembered; `None` where the tree holds what we never make.
+pub(crate) fn from_tree(tree: &Tree<Panel>) -> Option<Layout> {
+    let root = tree.root()?;
+    let mut nodes = Vec::new();
+    let mut open = vec![root];
+    while let Some(id) = open.pop() {
+        let kind = match tree.tiles.get(id)? {
+            Tile::Pane(panel) => NodeKind::Pane(*panel),
+            Tile::Container(Container::Linear(linear)) => {
+                let shares: Vec<(u64, f32)> = linear
+                    .children
+                    .iter()
+                    .map(|child| (child.0, linear.shares[*child]))
+                    .collect();
+                open.extend(&linear.children);
+                match linear.dir {
+                    LinearDir::Vertical => NodeKind::Stack(shares),
+                    LinearDir::Horizontal => NodeKind::Row(shares),
+                }
+            }
+            Tile::Container(Container::Tabs(tabs)) => {
+                open.extend(&tabs.children);
+                let children: Vec<u64> = tabs.children.iter().map(|child| child.0).collect();
+                let active = tabs.active.map_or(0, |active| active.0);
+                NodeKind::Tabs { children, active }
+            }
+            Tile::Container(Container::Grid(_)) => return None,
+        };
+        nodes.push(Node { id: id.0, kind });
+    }
+    nodes.sort_by_key(|node| node.id);
+    Some(Layout {
+        root: root.0,
+        nodes,
+    })
+}
+
+/// A panel's tile.
+pub(crate) fn tile_of(layout: &Layout, panel: Panel) -> Option<TileId> {
+    pane_node(layout, panel).map(TileId)
+}

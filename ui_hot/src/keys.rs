@@ -1,0 +1,323 @@
+//! The keyboard: every action has a key, and this page is the list of them that `?` shows.
+
+use warden_toolkit::egui::{Event, EventFilter, Id, Key, Modifiers, Rect, Ui};
+use warden_view::{Action, Dialog, Layout, Panel, Selection, Sort};
+
+use crate::scene::{Scene, Selected};
+use crate::{board, queue};
+
+/// The keys as the sheet lists them: group, key, what it does. Ctrl+Alt+R, Ctrl and + and − are
+/// the host's.
+pub(crate) const SHEET: &[(&str, &str, &str)] = &[
+    ("Look", "/", "filter queue and holders"),
+    ("Look", "↑ ↓", "select the row above or below"),
+    ("Look", "PgUp PgDn", "ten rows up or down"),
+    ("Look", "Home End", "first or last row"),
+    ("Look", "Enter", "show the selected row in full"),
+    (
+        "Look",
+        "Ctrl+1 … 7",
+        "GPUs, queue, holders, detail, timeline, events, reload",
+    ),
+    ("Look", "Esc", "one step back; never acts"),
+    (
+        "Act",
+        "Del",
+        "cancel the selected waiter, release the selected lease",
+    ),
+    ("Act", "Ctrl+Shift+Del", "force all leases to end"),
+    ("Act", "Ctrl+Shift+S", "reset what is stale"),
+    ("Act", "Ctrl+Enter", "confirm what a dialog asks"),
+    ("Act", "Ctrl+C", "copy the selected id"),
+    ("Act", "Ctrl+Shift+C", "copy its warden command"),
+    ("Window", "Ctrl+Alt+R", "reload the render code"),
+    ("Window", "Ctrl+Shift+T", "next theme"),
+    ("Window", "Ctrl + −", "larger, smaller"),
+    ("Window", "Ctrl+Shift+L", "standard layout"),
+    ("Window", "?", "these keys"),
+];
+
+/// Acts on the keys of this frame. A field that is typed in keeps its own.
+pub(crate) fn handle(ui: &Ui, scene: &mut Scene<'_>, room: Rect) {
+    let typing = ui.ctx().egui_wants_keyboard_input() && !tables_focused(ui);
+    if scene.memory.dialog.is_some() {
+        return;
+    }
+    windows_keys(ui, scene, room);
+    if pressed(ui, Modifiers::NONE, Key::Escape) {
+        step_back(ui, scene, typing);
+    }
+    if typing {
+        return;
+    }
+    if typed(ui, "?") {
+        scene.memory.dialog = Some(Dialog::Keys);
+    }
+    if typed(ui, "/") {
+        ui.ctx()
+            .memory_mut(|memory| memory.request_focus(queue::filter_id()));
+    }
+    let lease_list = ui
+        .ctx()
+        .memory(|memory| memory.has_focus(crate::holders::list_id()));
+    if lease_list {
+        crate::holders::move_selection(ui, scene);
+    } else {
+        move_selection(ui, scene);
+    }
+    acting(ui, scene, room);
+}
+
+/// The tables take the arrow keys themselves, and that is no typing.
+fn tables_focused(ui: &Ui) -> bool {
+    ui.ctx().memory(|memory| {
+        memory.has_focus(queue::table_id()) || memory.has_focus(crate::holders::list_id())
+    })
+}
+
+fn windows_keys(ui: &Ui, scene: &mut Scene<'_>, room: Rect) {
+    const NUMBERS: [Key; 7] = [
+        Key::Num1,
+        Key::Num2,
+        Key::Num3,
+        Key::Num4,
+        Key::Num5,
+        Key::Num6,
+        Key::Num7,
+    ];
+    for (key, panel) in NUMBERS.into_iter().zip(Panel::ALL) {
+        if pressed(ui, Modifiers::COMMAND, key) {
+            board::front(scene, room, panel);
+            focus_panel(ui, panel);
+        }
+    }
+    let shifted = Modifiers::COMMAND | Modifiers::SHIFT;
+    if pressed(ui, shifted, Key::T) {
+        next_theme(scene);
+    }
+    if pressed(ui, shifted, Key::L) {
+        scene.memory.layout = Layout::default();
+    }
+}
+
+fn focus_panel(ui: &Ui, panel: Panel) {
+    let id = match panel {
+        Panel::Queue => queue::table_id(),
+        Panel::Holders => crate::holders::list_id(),
+        _ => return,
+    };
+    ui.ctx().memory_mut(|memory| memory.request_focus(id));
+}
+
+fn next_theme(scene: &mut Scene<'_>) {
+    let window = &scene.picture.window;
+    let at = window
+        .themes
+        .iter()
+        .position(|theme| theme.id == window.theme);
+    let next = at.map_or(0, |at| at + 1) % window.themes.len().max(1);
+    if let Some(theme) = window.themes.get(next) {
+        scene.actions.push(Action::SetTheme {
+            id: theme.id.clone(),
+        });
+    }
+}
+
+/// The field loses the focus and then its text, a sorted table its sorting, a row its selection.
+fn step_back(ui: &Ui, scene: &mut Scene<'_>, typing: bool) {
+    if typing {
+        if let Some(id) = ui.ctx().memory(|memory| memory.focused()) {
+            ui.ctx().memory_mut(|memory| memory.surrender_focus(id));
+            if id == queue::filter_id() {
+                scene.memory.filter.clear();
+            }
+            if id == crate::events::filter_id() {
+                scene.memory.events_filter.clear();
+            }
+        }
+    } else if !scene.memory.filter.is_empty() {
+        scene.memory.filter.clear();
+    } else if scene.memory.sort != Sort::default() {
+        scene.memory.sort = Sort::default();
+    } else {
+        scene.memory.selection = Selection::None;
+    }
+}
+
+/// How far a key moves the selection in a list of that length, from a row; `None` for no key.
+pub(crate) fn moved(ui: &Ui, from: Option<usize>, count: usize) -> Option<usize> {
+    const PAGE: usize = 10;
+    let last = count.checked_sub(1)?;
+    let is = |key| pressed(ui, Modifiers::NONE, key);
+    if is(Key::ArrowDown) {
+        return Some(from.map_or(0, |at| (at + 1).min(last)));
+    }
+    if is(Key::ArrowUp) {
+        return Some(from.map_or(last, |at| at.saturating_sub(1)));
+    }
+    if is(Key::PageDown) {
+        return Some(from.map_or(0, |at| (at + PAGE).min(last)));
+    }
+    if is(Key::PageUp) {
+        return Some(from.map_or(0, |at| at.saturating_sub(PAGE)));
+    }
+    if is(Key::Home) {
+        return Some(0);
+    }
+    is(Key::End).then_some(last)
+}
+
+fn move_selection(ui: &Ui, scene: &mut Scene<'_>) {
+    const MOVES: [Key; 6] = [
+        Key::ArrowDown,
+        Key::ArrowUp,
+        Key::PageDown,
+        Key::PageUp,
+        Key::Home,
+        Key::End,
+    ];
+    if !ui.input(|input| MOVES.iter().any(|key| input.key_pressed(*key))) {
+        return;
+    }
+    let order = queue::rows(ui, scene);
+    let count = order
+        .as_ref()
+        .map_or(scene.picture.queue.len(), |order| order.len());
+    let from = match scene.selected() {
+        Selected::Waiter(place, _) => match &order {
+            None => Some(place - 1),
+            Some(order) => order.iter().position(|at| *at as usize == place - 1),
+        },
+        _ => None,
+    };
+    let Some(to) = moved(ui, from, count) else {
+        return;
+    };
+    let place = order.as_ref().map_or(to, |order| order[to] as usize);
+    queue::select(scene, place);
+    ui.ctx()
+        .memory_mut(|memory| memory.request_focus(queue::table_id()));
+    ui.ctx()
+        .data_mut(|data| data.insert_temp(queue::table_id().with("jump"), to));
+}
+
+fn acting(ui: &Ui, scene: &mut Scene<'_>, room: Rect) {
+    let shifted = Modifiers::COMMAND | Modifiers::SHIFT;
+    let selected = scene.selected();
+    if !matches!(selected, Selected::Nothing) && table_or_nothing_focused(ui) {
+        if pressed(ui, Modifiers::NONE, Key::Enter) {
+            board::front(scene, room, Panel::Detail);
+        }
+    }
+    if copied(ui, false)
+        && let Some(id) = crate::detail::whole_id(selected)
+    {
+        scene.actions.push(Action::CopyText {
+            text: id.to_owned(),
+        });
+    }
+    if copied(ui, true)
+        && let Some(text) = crate::detail::command(selected)
+    {
+        scene.actions.push(Action::CopyText { text });
+    }
+    if !scene.acting {
+        return;
+    }
+    if pressed(ui, shifted, Key::Delete) {
+        scene.memory.dialog = Some(Dialog::ForceAll { clear_queue: false });
+    } else if pressed(ui, Modifiers::NONE, Key::Delete) {
+        scene.memory.dialog = match selected {
+            Selected::Waiter(_, waiter) => Some(Dialog::Cancel(waiter.request.to_string())),
+            Selected::Holder(holder) => Some(Dialog::Release(holder.lease.to_string())),
+            Selected::Nothing | Selected::Gpu(_) => None,
+        };
+    }
+    if pressed(ui, shifted, Key::S) {
+        scene.memory.dialog = Some(Dialog::Reset);
+    }
+}
+
+/// Enter on a focused button is that button's.
+fn table_or_nothing_focused(ui: &Ui) -> bool {
+    tables_focused(ui) || ui.ctx().memory(|memory| memory.focused().is_none())
+}
+
+/// Ctrl+C arrives as an event of its own where the platform has a clipboard.
+fn copied(ui: &Ui, shifted: bool) -> bool {
+    let wanted = if shifted {
+        Modifiers::COMMAND | Modifiers::SHIFT
+    } else {
+        Modifiers::COMMAND
+    };
+    let is_copy = ui.input(|input| {
+        input
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::Copy))
+            && input.modifiers.shift == shifted
+    });
+    is_copy || pressed(ui, wanted, Key::C)
+}
+
+/// A key with exactly these modifiers. egui's own shortcuts let more Shift and Alt pass.
+pub(crate) fn pressed(ui: &Ui, modifiers: Modifiers, key: Key) -> bool {
+    ui.input(|input| {
+        input.events.iter().any(|event| match event {
+            Event::Key {
+                key: pressed,
+                pressed: true,
+                modifiers: held,
+                ..
+            } => *pressed == key && held.matches_exact(modifiers),
+            _ => false,
+        })
+    })
+}
+
+/// A character, however this keyboard makes it.
+fn typed(ui: &Ui, character: &str) -> bool {
+    ui.input_mut(|input| {
+        let before = input.events.len();
+        // Taken out, or a field that gets the focus by it would be typed in.
+        input
+            .events
+            .retain(|event| !matches!(event, Event::Text(text) if text == character));
+        input.events.len() < before
+    })
+}
+
+/// While a table has the focus, arrows move in it and not from widget to widget.
+pub(crate) fn keep_arrows(ui: &Ui, table: Id) {
+    let filter = EventFilter {
+        tab: false,
+        horizontal_arrows: true,
+        vertical_arrows: true,
+        escape: false,
+        ..EventFilter::default()
+    };
+    ui.ctx()
+        .memory_mut(|memory| memory.set_focus_lock_filter(table, filter));
+}
+
+/// The row that a key has just selected and that must come into sight.
+pub(crate) fn take_jump(ui: &Ui, table: Id) -> Option<usize> {
+    ui.ctx()
+        .data_mut(|data| data.remove_temp::<usize>(table.with("jump")))
+}
+
+/// Where a table must be scrolled to so that a row is in sight, moving as little as possible.
+pub(crate) fn offset_for(ui: &Ui, row: usize, height: f32, table: Rect) -> f32 {
+    let id = crate::queue::table_id().with("offset");
+    let offset = ui
+        .ctx()
+        .data(|data| data.get_temp::<f32>(id))
+        .unwrap_or(0.0);
+    let top = row as f32 * height;
+    offset.min(top).max(top + height - table.height()).max(0.0)
+}
+
+pub(crate) fn remember_offset(ui: &Ui, table: Id, offset: f32) {
+    ui.ctx()
+        .data_mut(|data| data.insert_temp(table.with("offset"), offset));
+}

@@ -1,0 +1,274 @@
+//! What the panels are painted with: text that ends in an ellipsis, frames with cut corners, bars,
+//! pips, hazard stripes.
+
+use warden_toolkit::egui::text::{LayoutJob, TextFormat, TextWrapping};
+use warden_toolkit::egui::{
+    Align2, Color32, FontId, Painter, Pos2, Rect, Shape, Stroke, StrokeKind, pos2, vec2,
+};
+
+use crate::ink::Ink;
+
+/// What a line of text looks like.
+#[derive(Clone, Debug)]
+pub(crate) struct Hand {
+    font: FontId,
+    colour: Color32,
+    letter_spacing: f32,
+    capitals: bool,
+}
+
+impl Hand {
+    pub fn new(font: FontId, colour: Color32) -> Self {
+        Self {
+            font,
+            colour,
+            letter_spacing: 0.0,
+            capitals: false,
+        }
+    }
+
+    /// Headings and states: capitals, a little apart.
+    pub fn capitals(font: FontId, colour: Color32) -> Self {
+        Self {
+            font,
+            colour,
+            letter_spacing: 0.6,
+            capitals: true,
+        }
+    }
+
+    pub fn body(ink: &Ink<'_>) -> Self {
+        Self::new(ink.body(), ink.text)
+    }
+
+    pub fn dim(ink: &Ink<'_>) -> Self {
+        Self::new(ink.body(), ink.dim)
+    }
+
+    pub fn label(ink: &Ink<'_>, colour: Color32) -> Self {
+        Self::capitals(ink.label(), colour)
+    }
+
+    pub fn head(ink: &Ink<'_>, colour: Color32) -> Self {
+        Self::capitals(ink.head(), colour)
+    }
+
+    pub fn coloured(self, colour: Color32) -> Self {
+        Self { colour, ..self }
+    }
+
+    fn job(&self, text: &str, width: f32) -> LayoutJob {
+        let text = if self.capitals {
+            text.to_uppercase()
+        } else {
+            text.to_owned()
+        };
+        let format = TextFormat {
+            font_id: self.font.clone(),
+            color: self.colour,
+            extra_letter_spacing: self.letter_spacing,
+            ..TextFormat::default()
+        };
+        let mut job = LayoutJob::single_section(text, format);
+        job.break_on_newline = false;
+        if width.is_finite() {
+            job.wrap = TextWrapping::truncate_at_width(width);
+        }
+        job
+    }
+}
+
+/// What a text took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Set {
+    pub rect: Rect,
+    /// It ends in an ellipsis.
+    pub elided: bool,
+}
+
+/// Sets a line of text at a point.
+pub(crate) fn text(painter: &Painter, at: Pos2, anchor: Align2, text: &str, hand: &Hand) -> Rect {
+    fit(painter, at, anchor, text, hand, f32::INFINITY).rect
+}
+
+/// The same, no wider than that; what does not fit ends in an ellipsis.
+pub(crate) fn fit(
+    painter: &Painter,
+    at: Pos2,
+    anchor: Align2,
+    text: &str,
+    hand: &Hand,
+    width: f32,
+) -> Set {
+    if width < 4.0 {
+        return Set {
+            rect: Rect::from_min_size(at, vec2(0.0, 0.0)),
+            elided: !text.is_empty(),
+        };
+    }
+    let galley = painter.layout_job(hand.job(text, width));
+    let rect = anchor.anchor_size(at, galley.size());
+    let set = Set {
+        rect,
+        elided: galley.elided,
+    };
+    painter.galley(rect.min, galley, hand.colour);
+    set
+}
+
+/// Several lines of text, wrapped. Gives what they took.
+pub(crate) fn paragraph(painter: &Painter, at: Pos2, text: &str, hand: &Hand, width: f32) -> Rect {
+    let galley = painter.layout(
+        text.to_owned(),
+        hand.font.clone(),
+        hand.colour,
+        width.max(20.0),
+    );
+    let rect = Rect::from_min_size(at, galley.size());
+    painter.galley(at, galley, hand.colour);
+    rect
+}
+
+/// How wide a line of text would be.
+pub(crate) fn width(painter: &Painter, text: &str, hand: &Hand) -> f32 {
+    painter.layout_job(hand.job(text, f32::INFINITY)).size().x
+}
+
+/// A frame: the theme's cut corners (top left and bottom right) or its round ones.
+pub(crate) fn frame(painter: &Painter, rect: Rect, ink: &Ink<'_>, fill: Color32, line: Stroke) {
+    let shape = ink.theme.shape;
+    if shape.cut <= 0.0 {
+        painter.rect(rect, shape.rounding, fill, line, StrokeKind::Inside);
+        return;
+    }
+    let inside = rect.shrink(line.width / 2.0);
+    painter.add(Shape::convex_polygon(
+        cut_corners(inside, shape.cut),
+        fill,
+        line,
+    ));
+}
+
+fn cut_corners(rect: Rect, cut: f32) -> Vec<Pos2> {
+    let cut = cut.min(rect.width() / 2.0).min(rect.height() / 2.0);
+    vec![
+        pos2(rect.left() + cut, rect.top()),
+        pos2(rect.right(), rect.top()),
+        pos2(rect.right(), rect.bottom() - cut),
+        pos2(rect.right() - cut, rect.bottom()),
+        pos2(rect.left(), rect.bottom()),
+        pos2(rect.left(), rect.top() + cut),
+    ]
+}
+
+/// The rule under a head; double where the theme has double rules.
+pub(crate) fn head_rule(painter: &Painter, rect: Rect, y: f32, ink: &Ink<'_>) {
+    let inset = ink.theme.shape.line;
+    let x = (rect.left() + inset)..=(rect.right() - inset);
+    painter.hline(x.clone(), y, ink.rule());
+    if ink.theme.ornament.double_rules {
+        painter.hline(x, y - 3.0, Stroke::new(1.0, ink.line.gamma_multiply(0.5)));
+    }
+}
+
+/// A rule across.
+pub(crate) fn rule(painter: &Painter, rect: Rect, y: f32, ink: &Ink<'_>) {
+    let inset = ink.theme.shape.line;
+    painter.hline(
+        (rect.left() + inset)..=(rect.right() - inset),
+        y,
+        ink.rule(),
+    );
+}
+
+/// What is left of something, as a bar that shrinks.
+pub(crate) fn bar(painter: &Painter, rect: Rect, part: f32, colour: Color32, ink: &Ink<'_>) {
+    let rounding = ink.theme.shape.rounding.min(rect.height() / 2.0);
+    painter.rect_filled(rect, rounding, ink.track);
+    let part = if part.is_finite() {
+        part.clamp(0.0, 1.0)
+    } else {
+        0.0
+    };
+    // A little stays to the end: an empty bar and a missing one look alike.
+    let width = (rect.width() * part)
+        .round()
+        .max(rect.height().min(rect.width()));
+    painter.rect_filled(
+        Rect::from_min_size(rect.min, vec2(width, rect.height())),
+        rounding,
+        colour,
+    );
+}
+
+/// So many of so many, as pips.
+pub(crate) fn pips(painter: &Painter, at: Pos2, lit: u32, of: u32, colour: Color32, ink: &Ink<'_>) {
+    for pip in 0..of.min(MAX_PIPS) {
+        let x = at.x + PIP.x * pip as f32;
+        let rect = Rect::from_min_size(
+            pos2(x, at.y - PIP_HEIGHT / 2.0),
+            vec2(PIP.x - 2.0, PIP_HEIGHT),
+        );
+        painter.rect_filled(rect, 0.0, if pip < lit { colour } else { ink.track });
+    }
+}
+
+/// How wide that many pips are.
+pub(crate) fn pips_width(of: u32) -> f32 {
+    PIP.x * of.min(MAX_PIPS) as f32 - 2.0
+}
+
+const PIP: warden_toolkit::egui::Vec2 = vec2(7.0, 0.0);
+const PIP_HEIGHT: f32 = 10.0;
+/// More would not fit a column; the number beside them says the rest.
+const MAX_PIPS: u32 = 12;
+
+/// Hazard stripes: something here is being forced or has failed. A plain fill of the colour where
+/// the theme has no ornament.
+pub(crate) fn hazard(painter: &Painter, rect: Rect, colour: Color32, ink: &Ink<'_>) {
+    if !ink.theme.ornament.hazard {
+        painter.rect_filled(rect, 0.0, colour);
+        return;
+    }
+    let painter = painter.with_clip_rect(rect.intersect(painter.clip_rect()));
+    let (step, height) = (16.0, rect.height());
+    let mut x = rect.left() - height - step;
+    while x < rect.right() + step {
+        let band = vec![
+            pos2(x, rect.bottom()),
+            pos2(x + height, rect.top()),
+            pos2(x + height + step / 2.0, rect.top()),
+            pos2(x + step / 2.0, rect.bottom()),
+        ];
+        painter.add(Shape::convex_polygon(band, colour, Stroke::NONE));
+        x += step;
+    }
+}
+
+/// A warning triangle, point up, around a centre.
+pub(crate) fn triangle(painter: &Painter, centre: Pos2, size: f32, colour: Color32) {
+    let half = size / 2.0;
+    let points = vec![
+        pos2(centre.x, centre.y - half),
+        pos2(centre.x + half, centre.y + half),
+        pos2(centre.x - half, centre.y + half),
+    ];
+    painter.add(Shape::convex_polygon(points, colour, Stroke::NONE));
+}
+
+/// A turning arrow, around a centre.
+pub(crate) fn turn(painter: &Painter, centre: Pos2, radius: f32, stroke: Stroke) {
+    use std::f32::consts::TAU;
+    let point = |turn: f32| centre + radius * vec2((TAU * turn).cos(), (TAU * turn).sin());
+    let arc: Vec<Pos2> = (0..=18)
+        .map(|at| point(-0.08 + 0.82 * at as f32 / 18.0))
+        .collect();
+    painter.add(Shape::line(arc, stroke));
+    let tip = point(-0.08);
+    let head = vec![
+        tip + vec2(-4.5, 0.5),
+        tip + vec2(1.0, 1.5),
+        tip + vec2(1.5, -4.0),
+    ];
+    painter.add(Shape::convex_polygon(head, stroke.color, Stroke::NONE));
+}

@@ -1,0 +1,154 @@
+//! What every panel is handed: the picture, the inks, what the window remembers, and where wishes
+//! go.
+
+use warden_toolkit::egui::{Color32, Context};
+use warden_view::{
+    Action, ActionRun, Gpu, Holder, LinkState, Phase, Picture, Selection, Target, Text, Theme,
+    UiMemory, Waiter,
+};
+
+use crate::ink::Ink;
+use crate::words;
+
+pub(crate) struct Scene<'a> {
+    pub picture: &'a Picture,
+    pub memory: &'a mut UiMemory,
+    pub actions: &'a mut Vec<Action>,
+    pub ink: Ink<'a>,
+    /// The instant that the figures are true at: now, or when they froze.
+    pub now: i64,
+    /// The broker answers, so that actions can be offered.
+    pub acting: bool,
+}
+
+impl<'a> Scene<'a> {
+    pub fn new(
+        ctx: &Context,
+        picture: &'a Picture,
+        theme: &'a Theme,
+        memory: &'a mut UiMemory,
+        actions: &'a mut Vec<Action>,
+    ) -> Self {
+        let link = &picture.broker.link;
+        let ink = Ink::new(ctx, theme);
+        let frozen = link.state != LinkState::Live;
+        Self {
+            picture,
+            memory,
+            actions,
+            ink: if frozen { ink.frozen() } else { ink },
+            now: link
+                .frozen_at_ms
+                .filter(|_| frozen)
+                .unwrap_or(picture.clock.now_ms),
+            acting: !frozen,
+        }
+    }
+
+    /// A GPU by its id.
+    pub fn gpu(&self, id: &str) -> Option<&'a Gpu> {
+        self.picture.gpus.iter().find(|gpu| &*gpu.id == id)
+    }
+
+    /// A GPU's designation, by its id; what is not known keeps its id.
+    pub fn gpu_label(&self, id: &str) -> String {
+        self.gpu(id)
+            .map_or_else(|| words::id(id), |gpu| words::gpu(gpu.index))
+    }
+
+    /// Designations, side by side.
+    pub fn gpu_labels(&self, ids: &[Text]) -> String {
+        ids.iter()
+            .map(|id| self.gpu_label(id))
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    pub fn holder(&self, lease: &str) -> Option<&'a Holder> {
+        self.picture
+            .holders
+            .iter()
+            .find(|holder| &*holder.lease == lease)
+    }
+
+    /// A waiter with its place, by its request id.
+    pub fn waiter(&self, request: &str) -> Option<(usize, &'a Waiter)> {
+        let queue = &self.picture.queue;
+        let at = queue
+            .iter()
+            .position(|waiter| &*waiter.request == request)?;
+        queue.get(at).map(|waiter| (at + 1, &**waiter))
+    }
+
+    /// The name that the policy gives a priority.
+    pub fn priority_name(&self, priority: u8) -> Option<&'a str> {
+        let names = &self.picture.rules.priorities;
+        names
+            .iter()
+            .find(|(number, _)| *number == priority)
+            .map(|(_, name)| &**name)
+    }
+
+    /// The colour of a priority: that of the nearest name that is as urgent or more.
+    pub fn priority_colour(&self, priority: u8) -> Color32 {
+        let names = &self.picture.rules.priorities;
+        let more = names
+            .iter()
+            .filter(|(number, _)| *number < priority)
+            .count();
+        let exact = names.iter().any(|(number, _)| *number == priority);
+        let at = if exact { more } else { more.saturating_sub(1) };
+        self.ink.series[at % self.ink.series.len()]
+    }
+
+    /// The action that is under way on a lease or a request, if one is.
+    pub fn pending(&self, target: &Target) -> Option<&'a ActionRun> {
+        let everything = matches!(target, Target::Lease(_));
+        self.picture.actions.iter().find(|run| {
+            run.phase == Phase::Pending
+                && (run.target == *target || everything && run.target == Target::Everything)
+        })
+    }
+
+    /// What is selected and still there.
+    pub fn selected(&self) -> Selected<'a> {
+        match &self.memory.selection {
+            Selection::None => Selected::Nothing,
+            Selection::Waiter(request) => self
+                .waiter(request)
+                .map_or(Selected::Nothing, |(place, waiter)| {
+                    Selected::Waiter(place, waiter)
+                }),
+            Selection::Lease(lease) => self
+                .holder(lease)
+                .map_or(Selected::Nothing, Selected::Holder),
+            Selection::Gpu(gpu) => self.gpu(gpu).map_or(Selected::Nothing, Selected::Gpu),
+        }
+    }
+
+    pub fn time(&self, ms: i64) -> String {
+        words::time(ms, self.picture.clock.utc_offset_s)
+    }
+
+    pub fn instant(&self, ms: i64) -> String {
+        let clock = &self.picture.clock;
+        words::instant(ms, clock.utc_offset_s, &clock.zone)
+    }
+
+    /// How much is left of a span that ends then, as a part of its whole length.
+    pub fn part_left(&self, ends_ms: i64, whole_ms: i64) -> f32 {
+        if whole_ms <= 0 {
+            return 0.0;
+        }
+        (ends_ms - self.now) as f32 / whole_ms as f32
+    }
+}
+
+/// What is selected.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Selected<'a> {
+    Nothing,
+    Waiter(usize, &'a Waiter),
+    Holder(&'a Holder),
+    Gpu(&'a Gpu),
+}
