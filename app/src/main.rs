@@ -1,2 +1,41 @@
-//! The window's host, the program `warden-dashboard`.
-fn main() {}
+//! The program `warden-dashboard`.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+use warden_app::Options;
+use warden_toolkit as _;
+
+/// A command line that makes no sense.
+const USAGE: u8 = 64;
+/// No window, no broker's place, no runtime.
+const UNAVAILABLE: u8 = 69;
+
+fn main() -> ExitCode {
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) => {
+            // Where this cannot be printed there is nobody to read it.
+            let _ = error.print();
+            return if error.use_stderr() {
+                ExitCode::from(USAGE)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("warn,warden_app=info,warden_reload=info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    match warden_app::run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("warden-dashboard: {error:#}");
+            ExitCode::from(UNAVAILABLE)
+        }
+    }
+}

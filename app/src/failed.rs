@@ -1,0 +1,287 @@
+//! What the host draws itself, so that it stands whatever the hot code does: the banner of a failed
+//! reload, the tint under it, and the plain page where there is no good code at all.
+
+use std::time::{Duration, Instant};
+
+use warden_reload::{Failure, Stage, Status};
+use warden_toolkit::egui::{
+    self, Align, Color32, FontId, Id, LayerId, Layout, Order, Rect, RichText, ScrollArea, Stroke,
+    StrokeKind, Ui, UiBuilder, pos2, vec2,
+};
+use warden_view::{Action, Picture, Rgba, Theme};
+
+/// The tint's edge pulses for so long.
+const PULSE: Duration = Duration::from_secs(2);
+/// Lines of the message that the banner shows without scrolling.
+const LINES: usize = 9;
+const HEAD_SIZE: f32 = 19.0;
+const TEXT_SIZE: f32 = 13.0;
+const HEAD_HEIGHT: f32 = 40.0;
+const LINE_HEIGHT: f32 = 17.0;
+const PAD: f32 = 12.0;
+
+/// What it is drawn from.
+#[derive(Debug)]
+pub struct Shown<'a> {
+    /// What is known of the queue.
+    pub picture: &'a Picture,
+    /// In whose colours.
+    pub theme: &'a Theme,
+    /// How the module stands; none where the code is linked in.
+    pub status: Option<Status>,
+    /// When the failure came up.
+    pub failed_at: Option<Instant>,
+}
+
+impl Shown<'_> {
+    fn failure(&self) -> Option<&Failure> {
+        self.status.as_ref()?.failure.as_ref()
+    }
+
+    fn stage_now(&self) -> Option<Stage> {
+        self.status.as_ref()?.stage.map(|(stage, _)| stage)
+    }
+}
+
+/// Draws the banner along the top edge, if there is a failure to tell of, and says how far down it
+/// reaches. It lies over whatever the hot code draws, menus and dialogs too.
+pub fn banner(ui: &mut Ui, shown: &Shown<'_>, actions: &mut Vec<Action>) -> Option<Rect> {
+    let failure = shown.failure()?;
+    let lines = failure.message.lines().count().clamp(1, LINES);
+    let told_at_once = failure.message == failure.title;
+    let more = if told_at_once {
+        0.0
+    } else {
+        lines as f32 * LINE_HEIGHT + PAD
+    };
+    let window = ui.max_rect();
+    let height = (HEAD_HEIGHT + 1.5 * LINE_HEIGHT + more + PAD).min(window.height() / 2.0);
+    let place = Rect::from_min_size(window.min, vec2(window.width(), height));
+    egui::Area::new(Id::unique("warden reload banner"))
+        .order(Order::Debug)
+        .fixed_pos(place.min)
+        .constrain(false)
+        .show(ui.ctx(), |ui| {
+            ui.set_min_size(place.size());
+            let colours = &shown.theme.colours;
+            ui.painter().rect_filled(place, 0.0, colour(colours.panel));
+            let line = Rect::from_min_max(pos2(place.left(), place.bottom() - 3.0), place.max);
+            ui.painter().rect_filled(line, 0.0, colour(colours.alarm));
+            let inner = place.shrink2(vec2(PAD, PAD / 2.0));
+            ui.scope_builder(UiBuilder::new().max_rect(inner), |ui| {
+                told(ui, shown, failure, !told_at_once, actions);
+            });
+        });
+    Some(place)
+}
+
+fn told(ui: &mut Ui, shown: &Shown<'_>, failure: &Failure, whole: bool, actions: &mut Vec<Action>) {
+    let colours = &shown.theme.colours;
+    ui.horizontal(|ui| {
+        ui.set_height(HEAD_HEIGHT - PAD);
+        let words = format!("{}  ·  {}", heading(failure.stage), runs_on(shown));
+        ui.label(
+            RichText::new(words)
+                .size(HEAD_SIZE)
+                .color(colour(colours.alarm)),
+        );
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            buttons(ui, shown, failure, actions);
+        });
+    });
+    let place = failure
+        .place
+        .as_ref()
+        .map(|place| format!("{place}  "))
+        .unwrap_or_default();
+    let title = format!("{place}{}", failure.title);
+    let title = RichText::new(title)
+        .size(TEXT_SIZE)
+        .color(colour(colours.text));
+    ui.add(egui::Label::new(title).truncate());
+    if whole {
+        message(ui, shown.theme, &failure.message, "banner message");
+    }
+}
+
+fn buttons(ui: &mut Ui, shown: &Shown<'_>, failure: &Failure, actions: &mut Vec<Action>) {
+    reload_button(ui, shown, actions);
+    if let Some(place) = &failure.place {
+        if button(ui, shown.theme, "Open in editor").clicked() {
+            let (line, column) = (place.line, place.column);
+            actions.push(Action::OpenEditor {
+                file: place.file.as_str().into(),
+                line,
+                column,
+            });
+        }
+    }
+}
+
+fn reload_button(ui: &mut Ui, shown: &Shown<'_>, actions: &mut Vec<Action>) {
+    let words = match shown.stage_now() {
+        Some(stage) => format!("Reload again  ({stage} …)"),
+        None => "Reload  Ctrl+Alt+R".to_owned(),
+    };
+    if button(ui, shown.theme, &words).clicked() {
+        actions.push(Action::Reload);
+    }
+}
+
+fn button(ui: &mut Ui, theme: &Theme, words: &str) -> egui::Response {
+    let colours = &theme.colours;
+    let words = RichText::new(words)
+        .size(TEXT_SIZE)
+        .color(colour(colours.text));
+    let line = Stroke::new(theme.shape.line, colour(colours.line_strong));
+    ui.add(
+        egui::Button::new(words)
+            .fill(colour(colours.raised))
+            .stroke(line),
+    )
+}
+
+fn message(ui: &mut Ui, theme: &Theme, message: &str, salt: &str) {
+    ScrollArea::both()
+        .id_salt(salt)
+        .auto_shrink(false)
+        .show(ui, |ui| {
+            let words = RichText::new(message)
+                .font(FontId::monospace(TEXT_SIZE))
+                .color(colour(theme.colours.text));
+            ui.add(egui::Label::new(words).extend().selectable(true));
+        });
+}
+
+fn heading(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Build => "RELOAD FAILED: BUILD",
+        Stage::Load => "RELOAD FAILED: LOAD",
+        Stage::Check => "RELOAD FAILED: CHECK",
+        Stage::Migrate => "RELOAD FAILED: MIGRATE",
+        Stage::Rehearse => "RELOAD FAILED: REHEARSE",
+        Stage::Swap => "RELOAD FAILED: SWAP",
+        Stage::Probation => "RELOAD FAILED: PROBATION",
+        Stage::Trusted => "PANIC WHILE DRAWING",
+    }
+}
+
+fn runs_on(shown: &Shown<'_>) -> String {
+    match shown
+        .status
+        .as_ref()
+        .and_then(|status| status.running.as_ref())
+    {
+        Some(running) => format!("generation {} runs on", running.number()),
+        None => "no generation runs".to_owned(),
+    }
+}
+
+/// Lays the theme's tint over `area`, with an edge that pulses at first.
+pub fn tint(ctx: &egui::Context, area: Rect, shown: &Shown<'_>) {
+    let layer = LayerId::new(Order::Debug, Id::unique("warden tint"));
+    let painter = ctx.layer_painter(layer);
+    painter.rect_filled(area, 0.0, colour(shown.theme.colours.tint));
+    let since = shown
+        .failed_at
+        .map(|at| at.elapsed())
+        .filter(|since| *since < PULSE);
+    if let Some(since) = since.filter(|_| !shown.picture.window.reduced_motion) {
+        let wave = (since.as_secs_f32() * std::f32::consts::TAU).sin().abs();
+        let edge = Stroke::new(2.0 + 6.0 * wave, colour(shown.theme.colours.alarm));
+        painter.rect_stroke(area, 0.0, edge, StrokeKind::Inside);
+        ctx.request_repaint_after(Duration::from_millis(33));
+    }
+}
+
+/// The host's own page: what failed, and the queue as text.
+pub fn plain_page(ui: &mut Ui, shown: &Shown<'_>, actions: &mut Vec<Action>) {
+    let colours = &shown.theme.colours;
+    let page = ui.max_rect();
+    ui.painter().rect_filled(page, 0.0, colour(colours.ground));
+    let inner = UiBuilder::new().max_rect(page.shrink(2.0 * PAD));
+    ui.scope_builder(inner, |ui| {
+        match (shown.failure(), shown.stage_now()) {
+            (Some(failure), _) => {
+                let words = format!("{}  ·  no generation runs", heading(failure.stage));
+                line(ui, &words, HEAD_SIZE, colours.alarm);
+            }
+            (None, Some(stage)) => {
+                line(
+                    ui,
+                    &format!("First generation: {stage} …"),
+                    HEAD_SIZE,
+                    colours.text,
+                );
+            }
+            (None, None) => line(ui, "There is no drawing code", HEAD_SIZE, colours.alarm),
+        }
+        ui.add_space(PAD);
+        if shown.status.is_some() {
+            ui.horizontal(|ui| match shown.failure() {
+                Some(failure) => buttons(ui, shown, failure, actions),
+                None => reload_button(ui, shown, actions),
+            });
+        }
+        ui.add_space(PAD);
+        queue(ui, shown);
+        ui.add_space(PAD);
+        if let Some(failure) = shown.failure() {
+            let place = failure
+                .place
+                .as_ref()
+                .map(|place| format!("{place}  "))
+                .unwrap_or_default();
+            line(
+                ui,
+                &format!("{place}{}", failure.title),
+                TEXT_SIZE,
+                colours.text,
+            );
+            message(ui, shown.theme, &failure.message, "plain message");
+        }
+    });
+}
+
+/// The queue in words, as far as it is known.
+fn queue(ui: &mut Ui, shown: &Shown<'_>) {
+    let (picture, colours) = (shown.picture, &shown.theme.colours);
+    let broker = &picture.broker;
+    let link = match broker.link.frozen_at_ms {
+        _ if broker.link.detail.is_empty() => format!("Broker {}", broker.address),
+        _ => format!("Broker {}: {}", broker.address, broker.link.detail),
+    };
+    line(ui, &link, TEXT_SIZE, colours.dim);
+    line(
+        ui,
+        &format!("{} waiting", picture.queue.len()),
+        HEAD_SIZE,
+        colours.text,
+    );
+    if picture.holders.is_empty() {
+        line(ui, "nothing is held", TEXT_SIZE, colours.text);
+    }
+    for holder in picture.holders.iter() {
+        let held_s = (picture.clock.now_ms - holder.granted_ms).max(0) / 1_000;
+        let gpus = holder.gpus.join(", ");
+        let pid = holder
+            .pid
+            .map(|pid| format!(", pid {pid}"))
+            .unwrap_or_default();
+        let words = format!("{} holds {gpus} since {held_s} s{pid}", holder.client);
+        line(ui, &words, TEXT_SIZE, colours.text);
+    }
+}
+
+fn line(ui: &mut Ui, words: &str, size: f32, ink: Rgba) {
+    ui.add(egui::Label::new(RichText::new(words).size(size).color(colour(ink))).wrap());
+}
+
+/// A token of the theme as egui has it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is where a theme's token becomes a colour"
+)]
+fn colour(token: Rgba) -> Color32 {
+    Color32::from_rgba_unmultiplied(token.r, token.g, token.b, token.a)
+}

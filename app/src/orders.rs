@@ -1,0 +1,234 @@
+//! The operator's orders: sent in the background, and what came of each.
+
+use std::collections::VecDeque;
+use std::future::Future;
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use warden_client::{Client, Error};
+use warden_view::{Action, ActionRun, Phase, Picture, Target, Text};
+
+use crate::feed::Wake;
+use crate::project::{ended_words, outcome_name};
+
+/// How many orders are kept; older ones that have ended make room.
+const MAX: usize = 16;
+/// How long a done one shows. A refused one shows until it is dismissed.
+const DONE_MS: i64 = 8_000;
+
+/// What came of an order: what was said, or the code and what was said.
+type Answer = Result<String, (String, String)>;
+
+/// Every order that still shows.
+#[derive(Debug)]
+pub struct Orders {
+    runs: VecDeque<ActionRun>,
+    numbered: u64,
+    answers: mpsc::Receiver<(u64, Answer)>,
+    answer: mpsc::Sender<(u64, Answer)>,
+    changed: bool,
+}
+
+impl Default for Orders {
+    fn default() -> Self {
+        let (answer, answers) = mpsc::channel(MAX);
+        Self {
+            runs: VecDeque::new(),
+            numbered: 0,
+            answers,
+            answer,
+            changed: false,
+        }
+    }
+}
+
+impl Orders {
+    /// Sends an order. What is no order to the broker is not for this.
+    pub fn send(
+        &mut self,
+        action: &Action,
+        picture: &Picture,
+        live: bool,
+        (client, runtime): (&Client, &Handle),
+        wake: &Wake,
+    ) {
+        let Some((title, target)) = describe(action, picture) else {
+            return;
+        };
+        self.numbered += 1;
+        let (id, now_ms) = (self.numbered, picture.clock.now_ms);
+        let mut run = ActionRun {
+            id,
+            title,
+            target,
+            at_ms: now_ms,
+            phase: Phase::Pending,
+        };
+        let pending = self
+            .runs
+            .iter()
+            .filter(|run| run.phase == Phase::Pending)
+            .count();
+        if !live || pending >= MAX {
+            let said = if live {
+                "too many orders are under way; wait for one to end"
+            } else {
+                "the broker does not answer, so nothing was sent"
+            };
+            let code = if live { "busy" } else { "unreachable" };
+            run.phase = Phase::Refused {
+                at_ms: now_ms,
+                code: code.into(),
+                said: said.into(),
+            };
+        } else {
+            let (client, action) = (client.clone(), action.clone());
+            let (answer, wake) = (self.answer.clone(), wake.clone());
+            runtime.spawn(async move {
+                let said = carry_out(client, action).await;
+                // Nobody listens any more when the window has closed.
+                let _ = answer.send((id, said)).await;
+                wake.call();
+            });
+        }
+        self.runs.push_back(run);
+        while self.runs.len() > MAX {
+            let over = self.runs.iter().position(|run| run.phase != Phase::Pending);
+            self.runs.remove(over.unwrap_or(0));
+        }
+        self.changed = true;
+    }
+
+    /// Forgets one that has ended.
+    pub fn dismiss(&mut self, id: u64) {
+        let former = self.runs.len();
+        self.runs
+            .retain(|run| run.id != id || run.phase == Phase::Pending);
+        self.changed |= self.runs.len() != former;
+    }
+
+    /// Takes answers and brings the picture up to date.
+    pub fn update(&mut self, picture: &mut Picture) {
+        let now_ms = picture.clock.now_ms;
+        while let Ok((id, answer)) = self.answers.try_recv() {
+            if let Some(run) = self.runs.iter_mut().find(|run| run.id == id) {
+                run.phase = match answer {
+                    Ok(said) => Phase::Done {
+                        at_ms: now_ms,
+                        said: said.into(),
+                    },
+                    Err((code, said)) => Phase::Refused {
+                        at_ms: now_ms,
+                        code: code.into(),
+                        said: said.into(),
+                    },
+                };
+                self.changed = true;
+            }
+        }
+        let former = self.runs.len();
+        self.runs.retain(|run| match run.phase {
+            Phase::Done { at_ms, .. } => now_ms - at_ms < DONE_MS,
+            Phase::Pending | Phase::Refused { .. } => true,
+        });
+        self.changed |= self.runs.len() != former;
+        if std::mem::take(&mut self.changed) {
+            picture.actions = self.runs.iter().cloned().collect();
+            picture.serial += 1;
+        }
+    }
+
+    /// When the next one stops to show by itself, as an instant of the window's clock.
+    #[must_use]
+    pub fn next_end_ms(&self) -> Option<i64> {
+        let done = |run: &ActionRun| match run.phase {
+            Phase::Done { at_ms, .. } => Some(at_ms + DONE_MS),
+            Phase::Pending | Phase::Refused { .. } => None,
+        };
+        self.runs.iter().filter_map(done).min()
+    }
+}
+
+fn describe(action: &Action, picture: &Picture) -> Option<(Text, Target)> {
+    Some(match action {
+        Action::Release { lease } => {
+            let holder = picture.holders.iter().find(|holder| holder.lease == *lease);
+            let title = match holder {
+                Some(holder) => format!(
+                    "Release {} on {}",
+                    holder.client,
+                    gpus(picture, &holder.gpus)
+                ),
+                None => format!("Release {lease}"),
+            };
+            (title.into(), Target::Lease(lease.clone()))
+        }
+        Action::ForceAll { clear_queue: false } => ("Force every lease".into(), Target::Everything),
+        Action::ForceAll { clear_queue: true } => (
+            "Force every lease and clear the queue".into(),
+            Target::Everything,
+        ),
+        Action::Cancel { request } => {
+            let waiter = picture
+                .queue
+                .iter()
+                .find(|waiter| waiter.request == *request);
+            let name = waiter.map_or(request, |waiter| &waiter.client);
+            (
+                format!("Cancel {name}").into(),
+                Target::Request(request.clone()),
+            )
+        }
+        Action::Reset => ("Reset".into(), Target::None),
+        _ => return None,
+    })
+}
+
+fn gpus(picture: &Picture, ids: &[Text]) -> String {
+    let name = |id: &Text| match picture.gpus.iter().find(|gpu| gpu.id == *id) {
+        Some(gpu) => format!("GPU-{:02}", gpu.index),
+        None => id.to_string(),
+    };
+    ids.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+fn carry_out(client: Client, action: Action) -> impl Future<Output = Answer> + Send {
+    let ended = |ended: warden::wire::Ended| {
+        format!(
+            "{} ({})",
+            ended_words(ended.outcome),
+            outcome_name(ended.outcome)
+        )
+    };
+    async move {
+        let answer = match action {
+            Action::Release { lease } => client.force_release(&(*lease).into()).await.map(ended),
+            Action::ForceAll { clear_queue } => client
+                .force_release_all(clear_queue)
+                .await
+                .map(|all| format!("{} ended, {} cleared", all.ended.len(), all.cleared.len())),
+            Action::Cancel { request } => client
+                .cancel(&(*request).into())
+                .await
+                .map(|state| state.outcome.map_or("ended", ended_words).to_owned()),
+            Action::Reset => client
+                .reset()
+                .await
+                .map(|reset| format!("{} ended", reset.ended.len())),
+            // `describe` lets nothing else through.
+            _ => Ok(String::new()),
+        };
+        answer.map_err(|error| (code(&error), error.to_string()))
+    }
+}
+
+fn code(error: &Error) -> String {
+    match error {
+        Error::Problem(refusal) => refusal.problem.code.to_string(),
+        Error::Unreachable { .. } => "unreachable".to_owned(),
+        Error::Stranger { .. } => "stranger".to_owned(),
+        Error::Protocol { .. } => "not_understood".to_owned(),
+        Error::Token { .. } => "no_token".to_owned(),
+        Error::BadAddress { .. } => "bad_address".to_owned(),
+    }
+}

@@ -1,0 +1,140 @@
+//! Opens the window and runs it.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use anyhow::{Context as _, anyhow};
+use warden_client::{Endpoint, Find};
+use warden_toolkit::{eframe, egui};
+
+use crate::feed::{Feed, Setup, Wake};
+use crate::host::{Host, Parts, absolute};
+use crate::hot::Hot;
+use crate::keep::{Keeper, Kept};
+use crate::options::Options;
+use crate::themes::Themes;
+use crate::{broker, hot};
+
+/// Opens the window and blocks until it is closed.
+///
+/// # Errors
+/// When the options lead nowhere, or no window can be opened here.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let endpoint = endpoint(options)?;
+    let config_dir = match &options.config_dir {
+        Some(directory) => Some(absolute(directory)),
+        None => warden_client::default_config_dir().ok(),
+    };
+    let data_dir = absolute(endpoint.data_dir());
+    let (mut kept, complaint) = Kept::read(&data_dir);
+    if let Some(complaint) = complaint {
+        tracing::warn!("{complaint}");
+    }
+    let keeper = Keeper::new(data_dir.clone(), kept.clone());
+    kept.size = options.size.unwrap_or(kept.size);
+    let setup = Setup {
+        may_start: !options.no_broker && broker::may_start(&endpoint),
+        endpoint,
+        config_dir: options.config_dir.as_deref().map(absolute),
+    };
+    let context: Arc<OnceLock<egui::Context>> = Arc::default();
+    let wake: Wake = {
+        let context = Arc::clone(&context);
+        // Before there is a window nothing needs a frame: the first one takes everything in.
+        Wake::new(move || {
+            if let Some(context) = context.get() {
+                context.request_repaint();
+            }
+        })
+    };
+    // The broker is sought and the code is loaded while the window opens.
+    let hot = start_hot(&data_dir, &wake)?;
+    let feed = Feed::start(setup, wake.clone()).context("starting the feed")?;
+    let themes = Themes::load(config_dir.as_deref());
+    let native = native_options(&kept);
+    let options = options.clone();
+    let opened = eframe::run_native(
+        "Warden",
+        native,
+        Box::new(move |creation| {
+            let ctx = &creation.egui_ctx;
+            ctx.set_zoom_factor(kept.zoom);
+            // The first to set it is the only one.
+            let _ = context.set(ctx.clone());
+            let mut parts = Parts {
+                hot,
+                feed,
+                themes,
+                kept,
+                keeper,
+                wake,
+            };
+            parts.hot.settle();
+            Ok(Box::new(Window(Host::new(parts, &options))))
+        }),
+    );
+    opened.map_err(|error| anyhow!("no window can be opened here: {error}"))
+}
+
+fn endpoint(options: &Options) -> anyhow::Result<Endpoint> {
+    let find = Find {
+        addr: options.addr.clone(),
+        data_dir: options.data_dir.as_deref().map(absolute),
+        ..Find::from_env()
+    };
+    Ok(find.endpoint()?)
+}
+
+#[cfg(feature = "static")]
+fn start_hot(_data_dir: &Path, _wake: &Wake) -> anyhow::Result<Hot> {
+    Ok(Hot::fixed(Some(hot::Functions {
+        draw: ui_hot::ui_hot_draw,
+        style: ui_hot::ui_hot_style,
+    })))
+}
+
+#[cfg(not(feature = "static"))]
+fn start_hot(data_dir: &Path, wake: &Wake) -> anyhow::Result<Hot> {
+    let program = std::env::current_exe().context("finding this program's own file")?;
+    let place = hot::Place::find(&program, data_dir);
+    let wake = wake.clone();
+    Ok(Hot::start(&place, move || wake.call())?)
+}
+
+fn native_options(kept: &Kept) -> eframe::NativeOptions {
+    let (width, height) = kept.size;
+    eframe::NativeOptions {
+        viewport: egui::ViewportBuilder::default()
+            .with_app_id("warden")
+            .with_title("Warden")
+            .with_inner_size([width, height])
+            .with_min_inner_size([320.0, 240.0]),
+        renderer: eframe::Renderer::Wgpu,
+        persist_window: false,
+        // Every face that is shown ships with the themes.
+        system_font_fallback: false,
+        ..eframe::NativeOptions::default()
+    }
+}
+
+/// The host as eframe has it.
+#[derive(Debug)]
+struct Window(Host);
+
+impl eframe::App for Window {
+    fn raw_input_hook(&mut self, ctx: &egui::Context, _raw_input: &mut egui::RawInput) {
+        self.0.before_frame(ctx);
+    }
+
+    fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
+        self.0.logic(ctx);
+    }
+
+    fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
+        self.0.ui(ui);
+    }
+
+    fn on_exit(&mut self) {
+        self.0.close();
+    }
+}
