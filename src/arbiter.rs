@@ -28,9 +28,10 @@ use std::collections::BTreeMap;
 
 use self::memory::{Memory, Whereabouts};
 use self::queue::Queue;
+use self::serve::Served;
 use self::timers::Timers;
 use crate::command::{Command, Now, Refusal, Reply};
-use crate::event::{Change, Event, Lease, Waiter};
+use crate::event::{Change, Event, Fact, Lease, Waiter};
 use crate::fit::Devices;
 use crate::gpu::Gpu;
 use crate::id::{LeaseId, RequestId};
@@ -77,6 +78,7 @@ pub struct Arbiter {
     resume_until_ms: Option<u64>,
     shutting_down: bool,
     counters: Counters,
+    served: Served,
 }
 
 impl Default for Arbiter {
@@ -98,6 +100,7 @@ impl Default for Arbiter {
             resume_until_ms: None,
             shutting_down: false,
             counters: Counters::default(),
+            served: Served::default(),
         }
     }
 }
@@ -125,20 +128,25 @@ impl Arbiter {
         if !matches!(command, Command::Start(_)) {
             self.settle(now, seen);
         }
-        let decision = self.decide(now, command);
-        for event in decision.events {
-            let change = self.apply(&event);
-            seen(self, &event, &change);
+        let (facts, reply) = self.verdict(now, command)?;
+        for fact in facts {
+            self.take_in(now, fact, seen);
         }
         self.settle(now, seen);
-        decision.answer
+        Ok(reply)
     }
 
     fn settle(&mut self, now: Now, seen: &mut dyn FnMut(&Self, &Event, &Change)) {
-        while let Some(event) = self.next_due(now) {
-            let change = self.apply(&event);
-            seen(self, &event, &change);
+        while let Some(fact) = self.next_due(now) {
+            self.take_in(now, fact, seen);
         }
+        self.served = Served(true);
+    }
+
+    fn take_in(&mut self, at: Now, fact: Fact, seen: &mut dyn FnMut(&Self, &Event, &Change)) {
+        let event = Event { at, fact };
+        let change = self.apply(&event);
+        seen(self, &event, &change);
     }
 
     /// The time of the last fact: where a new broker's clock goes on.

@@ -75,7 +75,6 @@ impl Devices {
         &self.list
     }
 
-
     pub(crate) fn present(&self) -> u64 {
         self.present
     }

@@ -17,6 +17,8 @@ pub mod request;
 pub mod snapshot;
 pub mod stream;
 pub mod wire;
+#[cfg(feature = "workload")]
+pub mod workload;
 
 pub use arbiter::{Arbiter, Decision};
 pub use command::{Caller, Command, Connection, Grant, Now, Refusal, Reply, RequestView, Start};

@@ -14,6 +14,18 @@ const FACTOR: u64 = 0x0015_9E37_79B9_7F4B;
 const INVERSE: u64 = inverse(FACTOR);
 const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const LENGTH: usize = 11;
+const NO_DIGIT: u8 = u8::MAX;
+const VALUES: [u8; 256] = values();
+
+const fn values() -> [u8; 256] {
+    let mut values = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < DIGITS.len() {
+        values[DIGITS[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+}
 
 /// Newton's iteration doubles the right bits each time: 3, 6, 12, 24, 48, 96.
 const fn inverse(odd: u64) -> u64 {
@@ -60,8 +72,11 @@ pub fn token_of(lease_id: &LeaseId) -> Option<u64> {
     }
     let mut scrambled = 0;
     for byte in digits.bytes() {
-        let value = DIGITS.iter().position(|digit| *digit == byte)?;
-        scrambled = scrambled << 5 | value as u64;
+        let value = VALUES[usize::from(byte)];
+        if value == NO_DIGIT {
+            return None;
+        }
+        scrambled = scrambled << 5 | u64::from(value);
     }
     (scrambled <= MASK).then(|| scrambled.wrapping_mul(INVERSE) & MASK)
 }

@@ -25,6 +25,7 @@ impl Arbiter {
     pub fn apply(&mut self, event: &Event) -> Change {
         let at = event.at;
         self.clock_ms = self.clock_ms.max(at.clock_ms);
+        self.served.0 = self.served.0 && self.leaves_served(&event.fact);
         let change = self.applied(at, &event.fact).unwrap_or(Change::Silent);
         if !matches!(change, Change::Silent) {
             self.revision += 1;
@@ -163,7 +164,7 @@ impl Arbiter {
         Some(waiter)
     }
 
-    fn waiting(&self, id: &RequestId) -> Option<Seat> {
+    pub(super) fn waiting(&self, id: &RequestId) -> Option<Seat> {
         match self.memory.request(id)? {
             Whereabouts::Waiting(seat) => Some(*seat),
             _ => None,

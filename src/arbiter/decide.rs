@@ -17,7 +17,7 @@ use crate::request::{Door, Operation, Owner, Request, RequestError};
 use crate::wire::{Ended, ForcedAll, Outcome, WasReset};
 
 /// Facts and an answer, or a refusal.
-type Verdict = Result<(Vec<Fact>, Reply), Refusal>;
+pub(super) type Verdict = Result<(Vec<Fact>, Reply), Refusal>;
 
 fn done(facts: Vec<Fact>) -> Verdict {
     Ok((facts, Reply::Done))
@@ -33,7 +33,19 @@ impl Arbiter {
     /// Which facts follow from this command at this time. Changes nothing.
     #[must_use]
     pub fn decide(&self, now: Now, command: &Command) -> Decision {
-        let verdict = match command {
+        let (facts, answer) = match self.verdict(now, command) {
+            Ok((facts, reply)) => (facts, Ok(reply)),
+            Err(refusal) => (Vec::new(), Err(refusal)),
+        };
+        let events = facts
+            .into_iter()
+            .map(|fact| Event { at: now, fact })
+            .collect();
+        Decision { events, answer }
+    }
+
+    pub(super) fn verdict(&self, now: Now, command: &Command) -> Verdict {
+        match command {
             Command::Start(start) => self.start(start),
             Command::Acquire {
                 request,
@@ -76,23 +88,8 @@ impl Arbiter {
             }]),
             Command::ShutDown if self.shutting_down => done(Vec::new()),
             Command::ShutDown => done(vec![Fact::ShutDown]),
-            Command::Tick => {
-                let events = self.next_due(now).into_iter().collect();
-                return Decision {
-                    events,
-                    answer: Ok(Reply::Done),
-                };
-            }
-        };
-        let (facts, answer) = match verdict {
-            Ok((facts, reply)) => (facts, Ok(reply)),
-            Err(refusal) => (Vec::new(), Err(refusal)),
-        };
-        let events = facts
-            .into_iter()
-            .map(|fact| Event { at: now, fact })
-            .collect();
-        Decision { events, answer }
+            Command::Tick => done(self.next_due(now).into_iter().collect()),
+        }
     }
 
     fn start(&self, start: &Start) -> Verdict {

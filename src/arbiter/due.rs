@@ -2,28 +2,26 @@
 
 use super::Arbiter;
 use crate::command::Now;
-use crate::event::{Event, Fact};
+use crate::event::Fact;
 use crate::wire::Outcome;
 
 impl Arbiter {
     /// The next fact that is due, in the order of time: what frees something at an instant comes
     /// before what is granted then, and that before what times out then.
-    pub(super) fn next_due(&self, now: Now) -> Option<Event> {
+    pub(super) fn next_due(&self, now: Now) -> Option<Fact> {
         let timeout = self.timeout_timers.first();
         let timeout_at = timeout.map_or(u64::MAX, |(at_ms, _)| at_ms);
-        let fact = self.next_freed(now.clock_ms.min(timeout_at));
-        if let Some(fact) = fact {
-            return Some(Event { at: now, fact });
+        if let Some(freed) = self.next_freed(now.clock_ms.min(timeout_at)) {
+            return Some(freed);
         }
-        if let Some(grant) = self.next_grant(now) {
+        if let Some(grant) = self.next_grant() {
             return Some(grant);
         }
         let (at_ms, seat) = timeout?;
         if at_ms > now.clock_ms {
             return None;
         }
-        let fact = self.waiter_ended(u32::try_from(seat).ok()?, Outcome::TimedOut)?;
-        Some(Event { at: now, fact })
+        self.waiter_ended(u32::try_from(seat).ok()?, Outcome::TimedOut)
     }
 
     /// The first of what ends something up to this time.

@@ -2,28 +2,58 @@
 
 use super::Arbiter;
 use super::queue::{Class, Seated};
-use crate::command::Now;
-use crate::event::{Event, Fact};
-use crate::fit::{Kept, Which};
+use crate::event::Fact;
+use crate::fit::{Kept, Shape, Which};
+
+/// Nobody can be served: known since the last time that nobody could, until something happens
+/// that may change it. Knowing it spares work and decides nothing, so it is no part of the state
+/// and any two are equal.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Served(pub(super) bool);
+
+impl PartialEq for Served {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
 
 impl Arbiter {
+    /// Whether all who could be served stay served after this fact, if they are now.
+    pub(super) fn leaves_served(&self, fact: &Fact) -> bool {
+        match fact {
+            Fact::Undelivered { .. } | Fact::Looked { .. } | Fact::Refused { .. } => true,
+            Fact::Renewed { operation, .. } => operation.is_none(),
+            Fact::Queued { request, .. } => {
+                let shape = Shape::of(request, &self.devices);
+                shape.choose(&self.devices, 0).is_none()
+            }
+            // One that is neither overdue nor waited for had nothing kept for it.
+            Fact::Disconnected { request_id } | Fact::WaiterEnded { request_id, .. } => {
+                let seated = self
+                    .waiting(request_id)
+                    .and_then(|seat| self.queue.seated(seat));
+                self.resume_until_ms.is_none() && seated.is_some_and(|seated| !seated.overdue)
+            }
+            _ => false,
+        }
+    }
+
     /// The next grant, if anybody can be given anything now. One at a time: each changes who
     /// comes next.
-    pub(super) fn next_grant(&self, now: Now) -> Option<Event> {
-        if self.shutting_down || self.queue.len() == 0 || !self.devices.has_room() {
+    pub(super) fn next_grant(&self) -> Option<Fact> {
+        if self.served.0 || self.shutting_down || !self.devices.has_room() {
             return None;
         }
         let (seated, gpus) = self.next_served()?;
         let waiter = &seated.waiter;
         let model_load = seated.shape.model_load;
         let passed = self.queue.longest_waiting(waiter.arrival, gpus, model_load);
-        let fact = Fact::Granted {
+        Some(Fact::Granted {
             request_id: waiter.id.clone(),
             token: self.next_token,
             gpus,
             passed: passed.map(|passed| passed.waiter.id.clone()),
-        };
-        Some(Event { at: now, fact })
+        })
     }
 
     fn slot_free(&self) -> bool {
