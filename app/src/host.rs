@@ -143,7 +143,8 @@ impl Host {
             self.restyle = true;
             self.reporter.generation(&generation);
         }
-        if std::mem::take(&mut self.restyle) {
+        // Before the first pass egui has no fonts yet: see `ui`.
+        if self.frames > 0 && std::mem::take(&mut self.restyle) {
             self.style(ctx);
         }
     }
@@ -158,6 +159,12 @@ impl Host {
     /// Makes one pass over the window.
     pub fn ui(&mut self, ui: &mut egui::Ui) {
         let ctx = ui.ctx().clone();
+        if self.frames == 0 && std::mem::take(&mut self.restyle) {
+            self.style(&ctx);
+            // Fonts are in place from the next pass on.
+            ctx.request_discard("the first fonts");
+            return;
+        }
         self.hear_again(&ctx);
         self.bring_up_to_date(&ctx);
         let mut actions = keys::hear(&ctx);
