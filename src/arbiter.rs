@@ -25,6 +25,7 @@ mod timers;
 mod view;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use self::memory::{Memory, Whereabouts};
 use self::queue::Queue;
@@ -60,7 +61,7 @@ pub struct Arbiter {
     devices: Devices,
     queue: Queue,
     /// By token, which is by grant.
-    leases: BTreeMap<u64, Lease>,
+    leases: BTreeMap<u64, Arc<Lease>>,
     /// How many of them load a model.
     model_loads: u32,
     memory: Memory,
@@ -137,6 +138,9 @@ impl Arbiter {
     }
 
     fn settle(&mut self, now: Now, seen: &mut dyn FnMut(&Self, &Event, &Change)) {
+        if self.served.0 && now.clock_ms < self.first_ms() && !self.devices.has_abandoned() {
+            return;
+        }
         while let Some(fact) = self.next_due(now) {
             self.take_in(now, fact, seen);
         }
@@ -181,12 +185,12 @@ impl Arbiter {
 
     /// Live leases, by token.
     pub fn leases(&self) -> impl Iterator<Item = &Lease> {
-        self.leases.values()
+        self.leases.values().map(|lease| &**lease)
     }
 
     /// Waiters, in turn.
     pub fn waiters(&self) -> impl Iterator<Item = &Waiter> {
-        self.queue.in_turn().map(|seated| &seated.waiter)
+        self.queue.in_turn().map(|seated| &*seated.waiter)
     }
 
     /// How many wait.
@@ -201,13 +205,15 @@ impl Arbiter {
         let Whereabouts::Waiting(seat) = self.memory.request(request_id)? else {
             return None;
         };
-        self.queue.seated(*seat).map(|seated| &seated.waiter)
+        self.queue.seated(*seat).map(|seated| &*seated.waiter)
     }
 
     /// One live lease.
     #[must_use]
     pub fn lease(&self, lease_id: &LeaseId) -> Option<&Lease> {
-        self.leases.get(&crate::number::token_of(lease_id)?)
+        self.leases
+            .get(&crate::number::token_of(lease_id)?)
+            .map(|lease| &**lease)
     }
 
     /// What was granted, ended, refused so far.

@@ -141,33 +141,33 @@ pub enum Change {
     /// Nothing that the stream tells.
     Silent,
     /// A request waits.
-    Queued(Waiter),
+    Queued(Arc<Waiter>),
     /// A waiter's connection broke.
-    Disconnected(Waiter),
+    Disconnected(Arc<Waiter>),
     /// A waiter came back.
-    Rejoined(Waiter),
+    Rejoined(Arc<Waiter>),
     /// A lease has another owner.
-    Adopted(Lease),
+    Adopted(Arc<Lease>),
     /// A waiter became a lease.
     Granted {
         /// The lease.
-        lease: Lease,
+        lease: Arc<Lease>,
         /// Whom it passed.
         passed: Option<RequestId>,
     },
     /// A lease was renewed.
-    Renewed(Lease),
+    Renewed(Arc<Lease>),
     /// A lease ended.
     LeaseEnded {
         /// As it was.
-        lease: Lease,
+        lease: Arc<Lease>,
         /// How.
         outcome: Outcome,
     },
     /// A waiter left.
     WaiterEnded {
         /// As it was.
-        waiter: Waiter,
+        waiter: Arc<Waiter>,
         /// How.
         outcome: Outcome,
         /// Its place at the end.

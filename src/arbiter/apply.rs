@@ -120,7 +120,7 @@ impl Arbiter {
         if request.id.is_none() {
             self.next_token += 1;
         }
-        let waiter = Waiter {
+        let waiter = Arc::new(Waiter {
             id: id.clone(),
             request: Arc::clone(request),
             arrival: self.next_arrival,
@@ -130,15 +130,15 @@ impl Arbiter {
             wait: request.wait,
             owner: request.owner,
             gone_at_ms: (!request.wait).then(|| at.clock_ms + super::LOOK_MS),
-        };
+        });
         self.next_arrival += 1;
-        let change = Change::Queued(waiter.clone());
+        let change = Change::Queued(Arc::clone(&waiter));
         self.seat(waiter);
         change
     }
 
     /// Lets a waiter into the queue, with its timers.
-    pub(super) fn seat(&mut self, waiter: Waiter) {
+    pub(super) fn seat(&mut self, waiter: Arc<Waiter>) {
         let id = waiter.id.clone();
         let (times_out_at_ms, gone_at_ms) = (waiter.times_out_at_ms(), waiter.gone_at_ms);
         let shape = Shape::of(&waiter.request, &self.devices);
@@ -154,7 +154,7 @@ impl Arbiter {
     }
 
     /// Takes a waiter out of the queue, with its timers.
-    fn unseat(&mut self, seat: Seat) -> Option<Waiter> {
+    fn unseat(&mut self, seat: Seat) -> Option<Arc<Waiter>> {
         let waiter = self.queue.remove(seat)?;
         self.timeout_timers
             .unset(waiter.times_out_at_ms(), timer(seat));
@@ -207,10 +207,8 @@ impl Arbiter {
                 Some(Change::Rejoined(self.queue.seated(seat)?.waiter.clone()))
             }
             Whereabouts::Leased(token) => {
-                let mut lease = self.leases.get(&token)?.clone();
-                rejoin(at, &mut lease, joined);
-                self.change_lease(token, |old| *old = lease.clone());
-                Some(Change::Adopted(lease))
+                let lease = self.change_lease(token, |lease| rejoin(at, lease, joined))?;
+                Some(Change::Adopted(Arc::clone(lease)))
             }
             Whereabouts::Ended(_) => None,
         }
@@ -253,9 +251,9 @@ impl Arbiter {
         } else {
             self.policy.reconnect_grace_ms
         };
-        let lease = Lease {
+        let lease = Arc::new(Lease {
             token,
-            request_id: waiter.id,
+            request_id: id.clone(),
             operation: waiter.request.operation.clone(),
             gpus,
             granted: at,
@@ -264,8 +262,8 @@ impl Arbiter {
             undelivered: !waiter.wait,
             connection: waiter.connection,
             owner: waiter.owner,
-            request: waiter.request,
-        };
+            request: Arc::clone(&waiter.request),
+        });
         self.devices.take(gpus, lease.request.vram_mib);
         self.model_loads += u32::from(lease.operation.is_model_load());
         self.lease_timers.set(lease.deadline_ms, token);
@@ -281,15 +279,16 @@ impl Arbiter {
     }
 
     /// Changes a lease and keeps its timer with it.
-    fn change_lease(&mut self, token: u64, change: impl FnOnce(&mut Lease)) -> Option<&Lease> {
-        let lease = self.leases.get_mut(&token)?;
+    fn change_lease(&mut self, token: u64, change: impl FnOnce(&mut Lease)) -> Option<&Arc<Lease>> {
+        let shared = self.leases.get_mut(&token)?;
+        let lease = Arc::make_mut(shared);
         let before_ms = lease.deadline_ms;
         change(lease);
         if lease.deadline_ms != before_ms {
             self.lease_timers.unset(before_ms, token);
             self.lease_timers.set(lease.deadline_ms, token);
         }
-        Some(lease)
+        Some(shared)
     }
 
     fn renewed(&mut self, at: Now, token: u64, operation: Option<&Operation>) -> Option<Change> {
@@ -303,7 +302,7 @@ impl Arbiter {
                 lease.operation = operation.clone();
             }
         })?;
-        let lease = lease.clone();
+        let lease = Arc::clone(lease);
         if before && !lease.operation.is_model_load() {
             self.model_loads -= 1;
         }

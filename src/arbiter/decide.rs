@@ -180,7 +180,7 @@ impl Arbiter {
             Some((id, Whereabouts::Leased(token))) => {
                 let lease = self.leases.get(token).ok_or_else(|| unknown_request(id))?;
                 check_same(id, request, &lease.request, caller)?;
-                let mut after = lease.clone();
+                let mut after = Lease::clone(lease);
                 let joined = joined(id, request, connection);
                 rejoin(now, &mut after, &joined);
                 let seen = after.owner.map(|owner| owner.pid) != lease.owner.map(|owner| owner.pid);
@@ -381,11 +381,11 @@ impl Arbiter {
 
     fn release(&self, now: Now, id: &LeaseId, token: u64, caller: &Caller) -> Verdict {
         let lease = self.held_by(id, token, caller)?;
-        Ok(ended(now, lease, Outcome::Released))
+        Ok(ended(now, id, lease, Outcome::Released))
     }
 
     fn force_release(&self, now: Now, id: &LeaseId) -> Verdict {
-        Ok(ended(now, self.held(id, None)?, Outcome::Forced))
+        Ok(ended(now, id, self.held(id, None)?, Outcome::Forced))
     }
 
     fn cancel(&self, now: Now, id: &RequestId, caller: &Caller) -> Verdict {
@@ -443,7 +443,7 @@ impl Arbiter {
         let stale: Vec<&Lease> = {
             let gone: std::collections::BTreeSet<u64> =
                 owner_gone.iter().filter_map(token_of).collect();
-            let leases = self.leases.values();
+            let leases = self.leases();
             leases
                 .filter(|lease| lease.undelivered || gone.contains(&lease.token))
                 .collect()
@@ -473,7 +473,7 @@ impl Arbiter {
             outcome,
         });
         let reply = Reply::ForcedAll(ForcedAll {
-            ended: self.leases.values().map(Lease::id).collect(),
+            ended: self.leases().map(Lease::id).collect(),
             cleared: cleared
                 .iter()
                 .filter_map(|fact| match fact {
@@ -556,10 +556,10 @@ fn check_gpus(gpus: &[Gpu]) -> Result<(), Refusal> {
     Err(RequestError::invalid("gpus", detail).into())
 }
 
-fn ended(now: Now, lease: &Lease, outcome: Outcome) -> (Vec<Fact>, Reply) {
+fn ended(now: Now, id: &LeaseId, lease: &Lease, outcome: Outcome) -> (Vec<Fact>, Reply) {
     let held_ms = now.clock_ms.saturating_sub(lease.granted.clock_ms);
     let reply = Reply::Ended(Ended {
-        lease_id: lease.id(),
+        lease_id: id.clone(),
         outcome,
         held_ms,
     });

@@ -1,6 +1,7 @@
 //! What follows from state and time alone.
 
 use super::Arbiter;
+use super::timers::Timers;
 use crate::command::Now;
 use crate::event::Fact;
 use crate::wire::Outcome;
@@ -10,7 +11,7 @@ impl Arbiter {
     /// before what is granted then, and that before what times out then.
     pub(super) fn next_due(&self, now: Now) -> Option<Fact> {
         let timeout = self.timeout_timers.first();
-        let timeout_at = timeout.map_or(u64::MAX, |(at_ms, _)| at_ms);
+        let timeout_at = self.timeout_timers.first_ms();
         if let Some(freed) = self.next_freed(now.clock_ms.min(timeout_at)) {
             return Some(freed);
         }
@@ -30,16 +31,15 @@ impl Arbiter {
             let gpus = self.devices.present_gpus().cloned().collect();
             return Some(Fact::GpusChanged { gpus });
         }
-        let lease = self.lease_timers.first();
-        let gone = self.gone_timers.first();
-        let resumed = self.resume_until_ms;
-        let at = |timer: Option<(u64, u64)>| timer.map_or(u64::MAX, |(at_ms, _)| at_ms);
-        let first = at(lease).min(at(gone)).min(resumed.unwrap_or(u64::MAX));
-        if first > up_to_ms || first == u64::MAX {
+        let (lease_ms, gone_ms) = (self.lease_timers.first_ms(), self.gone_timers.first_ms());
+        let first_ms = lease_ms
+            .min(gone_ms)
+            .min(self.resume_until_ms.unwrap_or(u64::MAX));
+        if first_ms > up_to_ms || first_ms == u64::MAX {
             return None;
         }
-        if at(lease) == first {
-            let (_, token) = lease?;
+        if lease_ms == first_ms {
+            let (_, token) = self.lease_timers.first()?;
             let undelivered = self.leases.get(&token)?.undelivered;
             let outcome = if undelivered {
                 Outcome::Undelivered
@@ -48,8 +48,8 @@ impl Arbiter {
             };
             return Some(Fact::LeaseEnded { token, outcome });
         }
-        if at(gone) == first {
-            let (_, seat) = gone?;
+        if gone_ms == first_ms {
+            let (_, seat) = self.gone_timers.first()?;
             return self.waiter_ended(u32::try_from(seat).ok()?, Outcome::ClientGone);
         }
         Some(Fact::Resumed)
@@ -75,11 +75,17 @@ impl Arbiter {
     /// else happens. Holds once [`Self::handle`] has returned.
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
+        let first_ms = self.first_ms();
+        (first_ms != u64::MAX).then_some(first_ms)
+    }
+
+    /// When something is due by time alone; never where nothing is.
+    pub(super) fn first_ms(&self) -> u64 {
         let timers = [&self.lease_timers, &self.gone_timers, &self.timeout_timers];
-        let firsts = timers.into_iter().filter_map(|timers| timers.first());
-        firsts
-            .map(|(at_ms, _)| at_ms)
-            .chain(self.resume_until_ms)
-            .min()
+        let resumed_ms = self.resume_until_ms.unwrap_or(u64::MAX);
+        timers
+            .map(Timers::first_ms)
+            .into_iter()
+            .fold(resumed_ms, u64::min)
     }
 }

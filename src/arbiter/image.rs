@@ -1,6 +1,8 @@
 //! The state as plain data: a broker may keep one and replay only the journal behind it, and
 //! tests compare two.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::Arbiter;
@@ -50,7 +52,7 @@ impl Arbiter {
         let mut waiters: Vec<Waiter> = self
             .queue
             .seats()
-            .map(|(_, seated)| seated.waiter.clone())
+            .map(|(_, seated)| Waiter::clone(&seated.waiter))
             .collect();
         waiters.sort_unstable_by_key(|waiter| waiter.arrival);
         let devices = self.devices.list().iter();
@@ -61,7 +63,7 @@ impl Arbiter {
             gpus: devices
                 .map(|device| (device.gpu.clone(), device.gone))
                 .collect(),
-            leases: self.leases.values().cloned().collect(),
+            leases: self.leases().cloned().collect(),
             waiters,
             ended_requests: requests
                 .map(|(id, ended)| (id.clone(), ended.clone()))
@@ -103,7 +105,7 @@ impl From<Image> for Arbiter {
         for lease in image.leases {
             let id = lease.request_id.clone();
             arbiter.memory.put(id, Whereabouts::Leased(lease.token));
-            arbiter.leases.insert(lease.token, lease);
+            arbiter.leases.insert(lease.token, Arc::new(lease));
         }
         arbiter.fill(image.waiters);
         arbiter

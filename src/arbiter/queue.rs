@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
@@ -21,7 +22,7 @@ pub(super) type Seat = u32;
 /// A waiter and where the indexes have it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Seated {
-    pub(super) waiter: Waiter,
+    pub(super) waiter: Arc<Waiter>,
     pub(super) shape: Shape,
     /// What it could use.
     pub(super) usable: u64,
@@ -150,13 +151,13 @@ impl Queue {
     /// For changes that no index goes by: connections within one state, owners, deadlines.
     pub(super) fn waiter_mut(&mut self, seat: Seat) -> Option<&mut Waiter> {
         let seated = self.seats.get_mut(seat as usize)?.as_mut();
-        seated.map(|seated| &mut seated.waiter)
+        seated.map(|seated| Arc::make_mut(&mut seated.waiter))
     }
 
     /// Lets a waiter in. It must have arrived after all others of its priority, or be overdue.
     pub(super) fn insert(
         &mut self,
-        waiter: Waiter,
+        waiter: Arc<Waiter>,
         shape: Shape,
         usable: u64,
         max_bypass: u32,
@@ -188,7 +189,7 @@ impl Queue {
     }
 
     /// Lets a waiter go.
-    pub(super) fn remove(&mut self, seat: Seat) -> Option<Waiter> {
+    pub(super) fn remove(&mut self, seat: Seat) -> Option<Arc<Waiter>> {
         self.unindex(seat);
         self.leave_line(seat);
         let seated = self.seats.get_mut(seat as usize)?.take()?;
@@ -221,13 +222,13 @@ impl Queue {
             return;
         };
         if seated.overdue || seated.waiter.passed + 1 < max_bypass {
-            seated.waiter.passed += 1;
+            Arc::make_mut(&mut seated.waiter).passed += 1;
             return;
         }
         self.unindex(seat);
         self.leave_line(seat);
         if let Some(Some(seated)) = self.seats.get_mut(seat as usize) {
-            seated.waiter.passed += 1;
+            Arc::make_mut(&mut seated.waiter).passed += 1;
             seated.overdue = true;
         }
         self.line_up(seat);

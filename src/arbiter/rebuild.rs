@@ -4,6 +4,8 @@
 use super::Arbiter;
 use super::queue::Queue;
 use super::timers::Timers;
+use std::sync::Arc;
+
 use crate::command::Now;
 use crate::event::Waiter;
 use crate::fit::Devices;
@@ -16,7 +18,7 @@ impl Arbiter {
         let now_ms = at.clock_ms;
         let grace_ms = self.policy.reconnect_grace_ms;
         self.shutting_down = false;
-        for lease in self.leases.values_mut() {
+        for lease in self.leases.values_mut().map(Arc::make_mut) {
             let life_ms = if lease.undelivered {
                 grace_ms
             } else {
@@ -53,7 +55,7 @@ impl Arbiter {
             .chain(gone)
             .collect();
         let mut devices = Devices::new(all, self.policy.vram_reserve_mib);
-        for lease in self.leases.values_mut() {
+        for lease in self.leases.values_mut().map(Arc::make_mut) {
             lease.gpus = devices.positions_of(&self.devices.ids(lease.gpus));
             devices.take(lease.gpus, lease.request.vram_mib);
         }
@@ -63,17 +65,17 @@ impl Arbiter {
 
     /// Makes all indexes anew, over waiters that `change` was applied to.
     fn reseat(&mut self, change: impl Fn(&mut Waiter)) {
-        let mut waiters: Vec<Waiter> = self
+        let mut waiters: Vec<Arc<Waiter>> = self
             .queue
             .seats()
-            .map(|(_, seated)| seated.waiter.clone())
+            .map(|(_, seated)| Arc::clone(&seated.waiter))
             .collect();
         waiters.sort_unstable_by_key(|waiter| waiter.arrival);
         self.queue = Queue::default();
         self.gone_timers = Timers::default();
         self.timeout_timers = Timers::default();
         for mut waiter in waiters {
-            change(&mut waiter);
+            change(Arc::make_mut(&mut waiter));
             self.seat(waiter);
         }
         self.lease_timers = Timers::default();
@@ -89,7 +91,7 @@ impl Arbiter {
             self.model_loads += u32::from(lease.operation.is_model_load());
         }
         for waiter in waiters {
-            self.seat(waiter);
+            self.seat(Arc::new(waiter));
         }
         self.reseat(|_| {});
     }

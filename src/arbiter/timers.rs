@@ -6,19 +6,34 @@ use std::collections::BTreeSet;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Timers {
     set: BTreeSet<(u64, u64)>,
+    /// Looked at after every command, so it is kept at hand.
+    first: Option<(u64, u64)>,
 }
 
 impl Timers {
     pub(super) fn set(&mut self, at_ms: u64, whose: u64) {
-        self.set.insert((at_ms, whose));
+        let timer = (at_ms, whose);
+        self.set.insert(timer);
+        if self.first.is_none_or(|first| timer < first) {
+            self.first = Some(timer);
+        }
     }
 
     pub(super) fn unset(&mut self, at_ms: u64, whose: u64) {
-        self.set.remove(&(at_ms, whose));
+        let timer = (at_ms, whose);
+        self.set.remove(&timer);
+        if self.first == Some(timer) {
+            self.first = self.set.first().copied();
+        }
     }
 
     /// The earliest, and whose it is.
     pub(super) fn first(&self) -> Option<(u64, u64)> {
-        self.set.first().copied()
+        self.first
+    }
+
+    /// When the earliest is due; never where there is none.
+    pub(super) fn first_ms(&self) -> u64 {
+        self.first.map_or(u64::MAX, |(at_ms, _)| at_ms)
     }
 }

@@ -19,7 +19,7 @@ impl Seated {
     pub(super) fn person(&self) -> Person<'_> {
         let Waiter {
             request, arrival, ..
-        } = &self.waiter;
+        } = &*self.waiter;
         Person {
             id: &self.waiter.id,
             key: turn_key(self.overdue, request.priority.0, *arrival),
@@ -49,7 +49,7 @@ impl RequestView {
 impl Arbiter {
     /// Leases on what a waiter could use, the model-load slot included.
     pub(super) fn holders(&self, seated: &Seated) -> Vec<LeaseId> {
-        let holding = self.leases.values().filter(|lease| {
+        let holding = self.leases().filter(|lease| {
             let both_load = lease.operation.is_model_load() && seated.shape.model_load;
             lease.gpus & seated.usable != 0 || both_load
         });
@@ -109,7 +109,7 @@ impl Arbiter {
                 RequestView { state, grant: None }
             }
             Whereabouts::Leased(token) => {
-                let mut lease = self.leases.get(token)?.clone();
+                let mut lease = Lease::clone(self.leases.get(token)?);
                 super::apply::deliver(now, &mut lease, Connection(0));
                 let state = state(RequestPhase::Granted, lease.waited_ms);
                 RequestView {
@@ -314,7 +314,7 @@ impl Arbiter {
         change: &Change,
         rfc3339: &dyn Fn(u64) -> String,
     ) -> Option<StreamEvent> {
-        let lease_status = |lease| self.lease_status(now, lease, rfc3339);
+        let lease_status = |lease: &Lease| self.lease_status(now, lease, rfc3339);
         Some(match change {
             Change::Silent => return None,
             Change::Queued(waiter) => StreamEvent::Queued(self.current_waiter(now, waiter)),
