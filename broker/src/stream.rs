@@ -171,11 +171,11 @@ impl Stream {
     /// Resumes after `last`, where every event since is still here.
     pub(crate) fn resume(self: &Arc<Self>, last: u64, hang_up: CancellationToken) -> Begin {
         let head = *self.head.borrow();
-        let known = {
-            let ring = self.ring();
-            last == head || ring.front().is_some_and(|first| first.revision <= last + 1)
+        let kept = |ring: &VecDeque<Arc<Told>>| {
+            let first = ring.front();
+            first.is_some_and(|first| first.revision <= last.saturating_add(1))
         };
-        if last > head || !known {
+        if last != head && (last > head || !kept(&self.ring())) {
             return Begin::Afresh;
         }
         Begin::Resume(self.reader(last, head, hang_up))

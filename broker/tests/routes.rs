@@ -23,23 +23,36 @@ async fn a_lease_is_taken_renewed_and_given_back() {
 
     let status = stand.status().await;
     assert_eq!(status["leases"][0]["lease_id"], granted["lease_id"]);
-    assert_eq!(status["leases"][0]["token"], Value::Null, "told to the holder only");
+    assert_eq!(
+        status["leases"][0]["token"],
+        Value::Null,
+        "told to the holder only"
+    );
     assert_eq!(status["gpus"][0]["state"], "held");
     assert_eq!(status["gpus"][1]["state"], "free");
     assert_eq!(status["gpus"][0]["simulated"], true);
 
     let renewed = stand.post("/v1/gpu/renew", lease.clone()).await;
-    assert_eq!((renewed.status, &renewed.json()["yield_asked"]), (200, &json!(false)));
+    assert_eq!(
+        (renewed.status, &renewed.json()["yield_asked"]),
+        (200, &json!(false))
+    );
 
     let mut stale = lease.clone();
     stale["token"] = json!(1_000_000);
     for route in ["/v1/gpu/renew", "/v1/gpu/unlock"] {
         let refused = stand.post(route, stale.clone()).await;
-        assert_eq!((refused.status, refused.code().as_str()), (409, "stale_token"));
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (409, "stale_token")
+        );
     }
 
     let ended = stand.unlock(&lease).await;
-    assert_eq!((ended.status, &ended.json()["outcome"]), (200, &json!("released")));
+    assert_eq!(
+        (ended.status, &ended.json()["outcome"]),
+        (200, &json!("released"))
+    );
     for route in ["/v1/gpu/renew", "/v1/gpu/unlock"] {
         let gone = stand.post(route, lease.clone()).await;
         assert_eq!((gone.status, gone.code().as_str()), (410, "lease_ended"));
@@ -65,8 +78,14 @@ async fn bad_requests_have_one_clear_code_each() {
         invalid(json!({"client": "a", "gpus": "two"}), "gpus"),
         invalid(json!({"client": "a", "gpu_ids": []}), "gpu_ids"),
         invalid(json!({"client": "a", "ttl_ms": 0}), "ttl_ms"),
-        invalid(json!({"client": "a", "ttl_ms": 31_536_000_000_u64}), "ttl_ms"),
-        invalid(json!({"client": "a", "timeout_ms": 86_400_001}), "timeout_ms"),
+        invalid(
+            json!({"client": "a", "ttl_ms": 31_536_000_000_u64}),
+            "ttl_ms",
+        ),
+        invalid(
+            json!({"client": "a", "timeout_ms": 86_400_001}),
+            "timeout_ms",
+        ),
         invalid(json!({"client": "a", "operation": "juggling"}), "operation"),
         invalid(json!({"client": "a", "request_id": "a b"}), "request_id"),
         invalid(json!({"client": "a", "vram_mib": 0}), "vram_mib"),
@@ -79,7 +98,11 @@ async fn bad_requests_have_one_clear_code_each() {
     let count = cases.len();
     for (body, status, code, field) in cases {
         let refused = stand.lock(body.clone()).await;
-        assert_eq!((refused.status, refused.code().as_str()), (status, code), "{body}");
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (status, code),
+            "{body}"
+        );
         assert_eq!(refused.json()["field"], field, "{body}: {}", refused.json());
     }
     let refused = &stand.status().await["counters"]["refused"];
@@ -97,16 +120,44 @@ async fn every_refusal_is_a_problem() {
         ("GET", "/nothing", None, 404, "not_found"),
         ("GET", "/v1/gpu/lock", None, 405, "method_not_allowed"),
         ("DELETE", "/healthz", None, 405, "method_not_allowed"),
-        ("POST", "/v1/gpu/unlock", Some(lease.clone()), 404, "unknown_lease"),
+        (
+            "POST",
+            "/v1/gpu/unlock",
+            Some(lease.clone()),
+            404,
+            "unknown_lease",
+        ),
         ("POST", "/v1/gpu/renew", Some(lease), 404, "unknown_lease"),
-        ("POST", "/v1/gpu/force-release", Some(json!({"lease_id": "l-77"})), 404, "unknown_lease"),
-        ("GET", "/v1/gpu/requests/nobody", None, 404, "unknown_request"),
+        (
+            "POST",
+            "/v1/gpu/force-release",
+            Some(json!({"lease_id": "l-77"})),
+            404,
+            "unknown_lease",
+        ),
+        (
+            "GET",
+            "/v1/gpu/requests/nobody",
+            None,
+            404,
+            "unknown_request",
+        ),
         ("GET", "/v1/gpu/requests/%ff", None, 404, "unknown_request"),
-        ("DELETE", "/v1/gpu/requests/nobody", None, 404, "unknown_request"),
+        (
+            "DELETE",
+            "/v1/gpu/requests/nobody",
+            None,
+            404,
+            "unknown_request",
+        ),
     ];
     for (method, path, body, status, code) in cases {
         let refused = stand.call(method, path, body).await;
-        assert_eq!((refused.status, refused.code().as_str()), (status, code), "{method} {path}");
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (status, code),
+            "{method} {path}"
+        );
         if status == 405 {
             assert!(refused.header("allow").is_some(), "{refused:?}");
         }
@@ -116,10 +167,22 @@ async fn every_refusal_is_a_problem() {
     let typed = format!("{head}Content-Type: application/json\r\n");
     let long = "x".repeat(70_000);
     let bytes = [
-        (format!("{typed}Content-Length: 1\r\n\r\n{{"), 400, "bad_json"),
-        (format!("{head}Content-Length: 2\r\n\r\n{{}}"), 415, "unsupported_media_type"),
+        (
+            format!("{typed}Content-Length: 1\r\n\r\n{{"),
+            400,
+            "bad_json",
+        ),
+        (
+            format!("{head}Content-Length: 2\r\n\r\n{{}}"),
+            415,
+            "unsupported_media_type",
+        ),
         (format!("{head}\r\n"), 415, "unsupported_media_type"),
-        (format!("{typed}Content-Length: 70000\r\n\r\n{long}"), 413, "body_too_large"),
+        (
+            format!("{typed}Content-Length: 70000\r\n\r\n{long}"),
+            413,
+            "body_too_large",
+        ),
         (
             format!("{typed}Transfer-Encoding: chunked\r\n\r\n11170\r\n{long}\r\n0\r\n\r\n"),
             413,
@@ -132,7 +195,11 @@ async fn every_refusal_is_a_problem() {
     for (bytes, status, code) in bytes {
         let refused = stand.say(bytes.as_bytes()).await;
         let start = &bytes[..bytes.len().min(60)];
-        assert_eq!((refused.status, refused.code().as_str()), (status, code), "{start}");
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (status, code),
+            "{start}"
+        );
     }
     // A body of 10 MB is read to its end, so that its sender gets to read the answer.
     let mut stream = stand.connect().await;
@@ -140,7 +207,10 @@ async fn every_refusal_is_a_problem() {
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(&vec![b'x'; 10_000_000]).await.unwrap();
     let refused = answer(&mut stream).await;
-    assert_eq!((refused.status, refused.code().as_str()), (413, "body_too_large"));
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (413, "body_too_large")
+    );
     stand.stop().await;
 }
 
@@ -158,14 +228,20 @@ async fn waiting_ends_in_every_way_that_the_contract_has() {
     let queued = stand.lock(poll.clone()).await;
     assert_eq!(queued.status, 202, "{queued:?}");
     let queued = queued.json();
-    assert_eq!((&queued["state"], &queued["place"]), (&json!("waiting"), &json!(1)));
+    assert_eq!(
+        (&queued["state"], &queued["place"]),
+        (&json!("waiting"), &json!(1))
+    );
     assert_eq!(queued["why"]["code"], "held");
     assert_eq!(queued["why"]["holders"], json!([held["lease_id"]]));
 
     let mut other = poll.clone();
     other["priority"] = json!(3);
     let conflict = stand.lock(other).await;
-    assert_eq!((conflict.status, conflict.code().as_str()), (409, "request_conflict"));
+    assert_eq!(
+        (conflict.status, conflict.code().as_str()),
+        (409, "request_conflict")
+    );
 
     let mut waiting = stand.wait(json!({"client": "c", "request_id": "c"})).await;
     let again = json!({"client": "c", "request_id": "c"});
@@ -173,18 +249,29 @@ async fn waiting_ends_in_every_way_that_the_contract_has() {
     let request = stand.request("POST", "/v1/gpu/lock", Some(&again));
     newer.write_all(&request).await.unwrap();
     let superseded = answer(&mut waiting).await;
-    assert_eq!((superseded.status, superseded.code().as_str()), (409, "superseded"));
+    assert_eq!(
+        (superseded.status, superseded.code().as_str()),
+        (409, "superseded")
+    );
 
     let cancelled = stand.call("DELETE", "/v1/gpu/requests/c", None).await;
-    assert_eq!((cancelled.status, &cancelled.json()["state"]), (200, &json!("ended")));
+    assert_eq!(
+        (cancelled.status, &cancelled.json()["state"]),
+        (200, &json!("ended"))
+    );
     let told = answer(&mut newer).await;
     assert_eq!((told.status, told.code().as_str()), (409, "request_ended"));
     assert_eq!(told.json()["outcome"], "cancelled");
     let after = stand.lock(again).await;
-    assert_eq!((after.status, after.code().as_str()), (409, "request_ended"));
+    assert_eq!(
+        (after.status, after.code().as_str()),
+        (409, "request_ended")
+    );
 
     let mut cleared = stand.wait(json!({"client": "d"})).await;
-    let forced = stand.post("/v1/gpu/force-release-all", json!({"clear_queue": true})).await;
+    let forced = stand
+        .post("/v1/gpu/force-release-all", json!({"clear_queue": true}))
+        .await;
     assert_eq!(forced.status, 200);
     assert_eq!(forced.json()["ended"], json!([held["lease_id"]]));
     assert_eq!(forced.json()["cleared"].as_array().unwrap().len(), 2);
@@ -195,7 +282,11 @@ async fn waiting_ends_in_every_way_that_the_contract_has() {
     // Empty bodies do where every field is optional.
     for route in ["/v1/gpu/reset", "/v1/gpu/force-release-all"] {
         let answer = stand.call("POST", route, None).await;
-        assert_eq!((answer.status, &answer.json()["ended"]), (200, &json!([])), "{route}");
+        assert_eq!(
+            (answer.status, &answer.json()["ended"]),
+            (200, &json!([])),
+            "{route}"
+        );
     }
     stand.stop().await;
 }
@@ -210,9 +301,18 @@ async fn a_poll_is_granted_and_looked_at() {
     let look = stand.call("GET", "/v1/gpu/requests/p", None).await.json();
     assert_eq!(look["state"], "granted");
     let again = stand.lock(poll).await;
-    assert_eq!((again.status, &again.json()["token"]), (200, &look["lease"]["token"]));
-    let done = stand.call("DELETE", "/v1/gpu/requests/p", None).await.json();
-    assert_eq!((&done["state"], &done["outcome"]), (&json!("ended"), &json!("released")));
+    assert_eq!(
+        (again.status, &again.json()["token"]),
+        (200, &look["lease"]["token"])
+    );
+    let done = stand
+        .call("DELETE", "/v1/gpu/requests/p", None)
+        .await
+        .json();
+    assert_eq!(
+        (&done["state"], &done["outcome"]),
+        (&json!("ended"), &json!("released"))
+    );
     let free = json!({"client": "q", "wait": false});
     assert_eq!(stand.lock(free).await.status, 200, "granted at once");
     stand.stop().await;

@@ -52,6 +52,8 @@ pub(crate) struct Line {
     blocked: AtomicBool,
     /// What is to be told once the answer is written whole, or is lost.
     delivery: Mutex<Option<Delivery>>,
+    /// Before that answer is written, the peer has to be there.
+    look_first: AtomicBool,
 }
 
 /// What a connection is doing.
@@ -79,6 +81,7 @@ impl Line {
             listening: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             delivery: Mutex::new(None),
+            look_first: AtomicBool::new(false),
         }
     }
 
@@ -95,9 +98,23 @@ impl Line {
         self.taken.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the answer that is being given is one whose delivery matters.
+    /// The answer that is being given hands something over.
     pub(crate) fn deliver(&self, delivery: Delivery) {
         *self.delivery() = Some(delivery);
+        self.look_first.store(true, Ordering::Relaxed);
+    }
+
+    /// Fails where the answer hands something over and nobody is there any more to take it. Asked
+    /// before the first byte: whoever has read the answer may close at once.
+    fn check_peer(&self, socket: &Socket) -> io::Result<()> {
+        let look = self.look_first.load(Ordering::Relaxed);
+        if look {
+            self.look_first.store(false, Ordering::Relaxed);
+        }
+        if look && socket.is_closed_by_peer() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        Ok(())
     }
 
     /// A request is with the service and hyper would not notice that its sender left.
@@ -130,17 +147,14 @@ impl Line {
     }
 
     /// Everything that hyper had to write is with the kernel.
-    fn flushed(&self, socket: &Socket) {
+    fn flushed(&self) {
         self.blocked.store(false, Ordering::Relaxed);
         if !self.answering.load(Ordering::Relaxed) || !self.taken.load(Ordering::Relaxed) {
             return;
         }
         self.answering.store(false, Ordering::Relaxed);
         if let Some(delivery) = self.delivery().take() {
-            // Else it is dropped here, which says that it was lost.
-            if !socket.is_closed_by_peer() {
-                delivery.delivered();
-            }
+            delivery.delivered();
         }
     }
 }
@@ -238,6 +252,7 @@ impl AsyncWrite for Wire {
             // hyper's own bare answer to what it could not parse: the driver words a better one.
             return Poll::Ready(Ok(buf.len()));
         }
+        line.check_peer(&socket)?;
         let written = socket.poll_write(cx, buf);
         line.blocked.store(written.is_pending(), Ordering::Relaxed);
         written
@@ -252,6 +267,7 @@ impl AsyncWrite for Wire {
         if !line.answering.load(Ordering::Relaxed) {
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
+        line.check_peer(&socket)?;
         let written = socket.poll_write_vectored(cx, bufs);
         line.blocked.store(written.is_pending(), Ordering::Relaxed);
         written
@@ -265,7 +281,7 @@ impl AsyncWrite for Wire {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.socket).poll_flush(cx);
         if let Poll::Ready(Ok(())) = flushed {
-            this.line.flushed(&this.socket);
+            this.line.flushed();
         }
         flushed
     }

@@ -88,7 +88,10 @@ impl Stand {
     /// Ends it gracefully and gives back its directory.
     pub async fn stop(mut self) -> TempDir {
         self.broker.stop();
-        timeout(PATIENCE, self.broker.ended()).await.unwrap().unwrap();
+        timeout(PATIENCE, self.broker.ended())
+            .await
+            .unwrap()
+            .unwrap();
         self.dir
     }
 
@@ -159,7 +162,8 @@ impl Stand {
         let mut stream = self.connect().await;
         let request = self.request("POST", "/v1/gpu/lock", Some(&body));
         stream.write_all(&request).await.unwrap();
-        self.until(|status| status["queue_depth"].as_u64() > Some(depth)).await;
+        self.until(|status| status["queue_depth"].as_u64() > Some(depth))
+            .await;
         stream
     }
 
@@ -174,7 +178,9 @@ impl Stand {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        timeout(PATIENCE, look).await.expect("the status becomes as wanted")
+        timeout(PATIENCE, look)
+            .await
+            .expect("the status becomes as wanted")
     }
 
     /// Takes both GPUs, and says how to give them back.
@@ -192,18 +198,24 @@ impl Stand {
 
 /// Reads one answer.
 pub async fn answer<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Answer {
-    timeout(PATIENCE, read_answer(stream)).await.expect("an answer in time")
+    timeout(PATIENCE, read_answer(stream))
+        .await
+        .expect("an answer in time")
 }
 
 async fn read_answer<S: AsyncRead + Unpin>(stream: &mut S) -> Answer {
     let head = read_head(stream).await;
     let length = head.lines().find_map(|line| {
         let (key, value) = line.split_once(':')?;
-        key.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
+        key.eq_ignore_ascii_case("content-length")
+            .then(|| value.trim().parse().ok())?
     });
     let mut body = vec![0; length.unwrap_or(0)];
     stream.read_exact(&mut body).await.unwrap();
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
     Answer {
         status: status.unwrap_or_else(|| panic!("no status in {head:?}")),
         head,
@@ -237,8 +249,23 @@ pub struct Event {
 
 impl Events {
     pub async fn open(stand: &Stand, last: Option<u64>) -> Self {
-        let mut stream = stand.connect().await;
-        let last = last.map(|id| format!("Last-Event-ID: {id}\r\n")).unwrap_or_default();
+        let stream = stand.connect().await;
+        Self::open_on(stream, stand, last).await
+    }
+
+    /// A reader on a connection that buffers next to nothing.
+    pub async fn open_narrow(stand: &Stand) -> Self {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        let address = stand.address().parse().unwrap();
+        let stream = socket.connect(address).await.unwrap();
+        Self::open_on(stream, stand, None).await
+    }
+
+    async fn open_on(mut stream: TcpStream, stand: &Stand, last: Option<u64>) -> Self {
+        let last = last
+            .map(|id| format!("Last-Event-ID: {id}\r\n"))
+            .unwrap_or_default();
         let request = format!("{}{last}\r\n", stand.head("GET", "/v1/events"));
         stream.write_all(request.as_bytes()).await.unwrap();
         let head = timeout(PATIENCE, read_head(&mut stream)).await.unwrap();
@@ -251,7 +278,9 @@ impl Events {
 
     /// The next event; nothing when the stream has ended.
     pub async fn next(&mut self) -> Option<Event> {
-        timeout(PATIENCE, self.read_next()).await.expect("an event in time")
+        timeout(PATIENCE, self.read_next())
+            .await
+            .expect("an event in time")
     }
 
     async fn read_next(&mut self) -> Option<Event> {
@@ -260,7 +289,12 @@ impl Events {
                 return Some(event);
             }
             let mut bytes = [0; 16 * 1024];
-            let read = self.stream.read(&mut bytes).await.ok().filter(|read| *read > 0)?;
+            let read = self
+                .stream
+                .read(&mut bytes)
+                .await
+                .ok()
+                .filter(|read| *read > 0)?;
             // Chunk heads are lines of their own, which no event begins with.
             self.text += std::str::from_utf8(&bytes[..read]).unwrap();
         }
