@@ -156,7 +156,7 @@ pub struct ForceReleaseArgs {
     #[arg(long)]
     pub all: bool,
     /// Refuse the waiters too
-    #[arg(long, requires = "all")]
+    #[arg(long, requires = "all", conflicts_with = "lease")]
     pub clear_queue: bool,
 }
 

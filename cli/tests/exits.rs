@@ -87,6 +87,7 @@ fn a_command_that_is_none_is_126_or_127_before_anything_waits() {
     assert_eq!(code(&["run", "--", text.to_str().unwrap()]), 126);
     assert_eq!(code(&["run", "--", dir.path().to_str().unwrap()]), 126);
     // What only the system can tell comes out under the lease.
+    std::fs::write(&text, "#!/no/such/interpreter\n").unwrap();
     std::fs::set_permissions(&text, PermissionsExt::from_mode(0o755)).unwrap();
     let broker = Broker::start(1);
     let output = broker.output(&["run", "--", text.to_str().unwrap()]);

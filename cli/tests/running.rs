@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use stand::{Broker, ECHO_SIGNALS, Running, state_of, until};
+use stand::{Broker, ECHO_SIGNALS, Running, has_pending, state_of, until};
 
 fn pid(text: &str) -> Pid {
     Pid::from_raw(text.trim().parse().unwrap()).unwrap()
@@ -120,6 +120,8 @@ fn a_signal_to_the_program_or_to_its_group_reaches_the_command_once() {
     for (name, signal) in names {
         kill_process_group(run.pid(), signal).unwrap();
         assert_eq!(run.line(), name, "to the group");
+        // Equal signals merge in the kernel until the first one is taken.
+        until("taken", || !has_pending(run.pid()));
         run.signal(signal);
         assert_eq!(run.line(), name, "to the program alone");
     }

@@ -1,5 +1,6 @@
 //! The command: found, started, watched.
 
+use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
@@ -17,13 +18,14 @@ use crate::exit::Exit;
 pub struct CannotStart {
     program: OsString,
     source: io::Error,
+    is_there: bool,
 }
 
 impl CannotStart {
     /// 127 where there is no such command, 126 for everything else, as shells have it.
     pub fn exit(&self) -> Exit {
         match self.source.kind() {
-            io::ErrorKind::NotFound => Exit::NotFound,
+            io::ErrorKind::NotFound if !self.is_there => Exit::NotFound,
             _ => Exit::NotExecutable,
         }
     }
@@ -31,7 +33,11 @@ impl CannotStart {
 
 impl fmt::Display for CannotStart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot run {}: {}", self.program.display(), self.source)
+        write!(f, "cannot run {}: {}", self.program.display(), self.source)?;
+        match self.is_there && self.source.kind() == io::ErrorKind::NotFound {
+            true => f.write_str("; it is there, so what is missing is the interpreter it names"),
+            false => Ok(()),
+        }
     }
 }
 
@@ -41,6 +47,7 @@ pub fn find(program: &OsStr) -> Result<(), CannotStart> {
     let cannot = |source: io::Error| CannotStart {
         program: program.to_owned(),
         source,
+        is_there: false,
     };
     let candidates: Vec<PathBuf> = match Path::new(program).components().count() {
         1 if !program.as_encoded_bytes().contains(&b'/') => std::env::var_os("PATH")
@@ -68,9 +75,15 @@ pub fn find(program: &OsStr) -> Result<(), CannotStart> {
 /// Becomes the command; returns only where that fails.
 pub fn become_it(command: &[OsString]) -> CannotStart {
     let (program, args) = split(command);
+    not_started(program, Command::new(program).args(args).exec())
+}
+
+/// For what was found, and the system would not start.
+fn not_started(program: &OsStr, source: io::Error) -> CannotStart {
     CannotStart {
         program: program.to_owned(),
-        source: Command::new(program).args(args).exec(),
+        source,
+        is_there: find(program).is_ok(),
     }
 }
 
@@ -85,11 +98,12 @@ pub enum State {
     Ended(Exit),
 }
 
-/// A started command. It is not reaped before [`Child::poll`] says that it is over, so its pid
-/// stays its own until then.
+/// A started command. It is not reaped before [`Child::poll`] finds it over, so its pid stays its
+/// own until then, and is not used after.
 #[derive(Debug)]
 pub struct Child {
     pid: Pid,
+    state: Cell<State>,
 }
 
 impl Child {
@@ -103,32 +117,33 @@ impl Child {
         let mut starting = Command::new(program);
         starting.args(args).envs(environment);
         die_with_parent(&mut starting);
-        let cannot = |source| CannotStart {
-            program: program.to_owned(),
-            source,
-        };
+        let cannot = |source| not_started(program, source);
         let child = starting.spawn().map_err(cannot)?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| cannot(io::ErrorKind::InvalidData.into()))?;
-        Ok(Self { pid })
+        Ok(Self {
+            pid,
+            state: Cell::new(State::Running),
+        })
     }
 
-    /// What has become of it since; to be asked on every SIGCHLD.
+    /// How it stands now; to be asked on every SIGCHLD.
     pub fn poll(&self) -> io::Result<State> {
-        let mut state = State::Running;
         let options = WaitOptions::NOHANG | WaitOptions::UNTRACED | WaitOptions::CONTINUED;
-        while let Some((_, status)) = rustix::process::waitpid(Some(self.pid), options)? {
-            state = state_of(status);
-            if matches!(state, State::Ended(_)) {
-                break;
+        while !matches!(self.state.get(), State::Ended(_)) {
+            match rustix::process::waitpid(Some(self.pid), options)? {
+                Some((_, status)) => self.state.set(state_of(status)),
+                None => break,
             }
         }
-        Ok(state)
+        Ok(self.state.get())
     }
 
     /// Sends it a signal. One that is over has no use for it.
     pub fn signal(&self, signal: Signal) {
-        let _ = rustix::process::kill_process(self.pid, signal);
+        if !matches!(self.state.get(), State::Ended(_)) {
+            let _ = rustix::process::kill_process(self.pid, signal);
+        }
     }
 
     /// Whether it is in our process group still, and gets what the group gets.

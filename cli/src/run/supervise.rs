@@ -42,18 +42,25 @@ impl Session<'_> {
         let mut standing = lease.watch();
         let mut lost = None;
         let mut kill_at: Option<Instant> = None;
+        let mut is_stop_heeded = false;
         loop {
             // First, since what happened before SIGCHLD was listened to is in no stream.
             match child.poll()? {
                 State::Ended(exit) => return Ok(Ended { exit, lost }),
                 // So that the shell that waits for us sees a stopped job, whoever stopped it.
-                State::Stopped => stop_self(),
-                State::Running => {}
+                State::Stopped if !is_stop_heeded => {
+                    is_stop_heeded = true;
+                    stop_self();
+                }
+                State::Stopped => {}
+                State::Running => is_stop_heeded = false,
             }
             tokio::select! {
                 _ = children.recv() => {}
                 sent = self.signals.next() => {
-                    if !has_reached(child, witness.as_mut(), sent).await {
+                    // One that is stopped still was not reached, whoever else was.
+                    let is_late = sent == Signal::CONT && child.poll()? == State::Stopped;
+                    if is_late || !has_reached(child, witness.as_mut(), sent).await {
                         child.signal(sent);
                     }
                 }

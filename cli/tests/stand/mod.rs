@@ -257,9 +257,10 @@ pub fn lines(source: impl std::io::Read + Send + 'static) -> Receiver<String> {
 /// is closed; TERM ends it with 3.
 pub const ECHO_SIGNALS: &str = r#"
     exec 3<&0
-    (trap "" INT HUP QUIT USR1 USR2 TERM; exec cat <&3) &
+    trap "" INT HUP QUIT USR1 USR2
+    cat <&3 &
     for name in INT HUP QUIT USR1 USR2 WINCH CONT; do trap "echo $name" $name; done
-    trap "echo TERM; exit 3" TERM
+    trap "echo TERM; kill $!; exit 3" TERM
     echo ready
     while kill -0 $! 2>/dev/null; do wait $!; done
 "#;
@@ -272,6 +273,16 @@ pub fn state_of(pid: u32) -> Option<char> {
         .chars()
         .next()
         .filter(|state| *state != 'Z')
+}
+
+/// Whether signals have been sent to a process that it has not taken yet.
+pub fn has_pending(pid: Pid) -> bool {
+    let status = read(Path::new(&format!("/proc/{}/status", pid.as_raw_nonzero())));
+    let none = "0".repeat(16);
+    status
+        .lines()
+        .filter(|line| line.contains("Pnd:"))
+        .any(|line| !line.ends_with(&none))
 }
 
 /// Waits until something is so.

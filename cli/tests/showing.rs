@@ -1,0 +1,254 @@
+//! What `warden` shows of a broker, and what comes of its orders.
+
+mod stand;
+
+use std::io::Write as _;
+
+use stand::{Broker, Running, lines};
+use warden::wire::Status;
+
+fn text(output: &std::process::Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[test]
+fn the_status_names_gpus_holders_and_waiters_and_what_is_simulated() {
+    let broker = Broker::start(1);
+    let _holder = Running::start(&mut broker.warden(&["run", "--name", "the holder", "--", "cat"]));
+    broker.until("held", |status| status.leases.len() == 1);
+    let _waiter = Running::start(&mut broker.warden(&[
+        "run",
+        "--name",
+        "the waiter",
+        "--priority",
+        "20",
+        "--request-id",
+        "its-id",
+        "--",
+        "cat",
+    ]));
+    broker.until("queued", |status| status.queue_depth == 1);
+
+    let json = broker.output(&["status", "--json"]);
+    let status: Status = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((status.leases.len(), status.queue_depth), (1, 1));
+
+    let page = text(&broker.output(&["status"]));
+    for part in [
+        "1 lease",
+        "1 waiter",
+        "imulated",
+        "the holder",
+        "the waiter",
+        "its-id",
+        "WHY",
+        status.leases[0].lease_id.as_str(),
+        status.queue[0].why.text.as_str(),
+    ] {
+        assert!(page.contains(part), "no {part:?} in\n{page}");
+    }
+    assert!(!page.contains('\x1b'), "colour where there is no terminal");
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_error() {
+    let broker = Broker::start(1);
+    let status = format!(
+        "{} status | true; {0} status >&-",
+        env!("CARGO_BIN_EXE_warden")
+    );
+    let output = std::process::Command::new("sh")
+        .args(["-c", &status])
+        .env("WARDEN_DATA_DIR", broker.data_dir())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!said.contains("panicked"), "{said}");
+}
+
+#[test]
+fn the_monitor_tells_what_happens_a_line_an_event() {
+    let broker = Broker::start(1);
+    let monitor = Running::start(&mut broker.warden(&["monitor"]));
+    assert!(monitor.line().contains("connected to unix:"));
+    assert!(monitor.line().contains("snapshot"));
+    assert_eq!(
+        broker
+            .output(&["run", "--name", "quick", "--", "true"])
+            .status
+            .code(),
+        Some(0)
+    );
+    let mut told = Vec::new();
+    while !told.iter().any(|line: &String| line.contains("released")) {
+        told.push(monitor.line());
+    }
+    let granted = told
+        .iter()
+        .find(|line| line.contains(" granted: "))
+        .unwrap();
+    assert!(granted.contains("quick"), "{granted}");
+    // Each has the time, and a number one above that of the line before.
+    let number = |line: &String| {
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+    };
+    for pair in told.windows(2) {
+        assert_eq!(number(&pair[0]) + 1, number(&pair[1]), "{told:?}");
+    }
+}
+
+#[test]
+fn the_monitor_with_an_interval_shows_the_status_again_and_again() {
+    let mut broker = Broker::start(1);
+    let monitor = Running::start(&mut broker.warden(&["monitor", "--interval", "0.1"]));
+    let until = |part: &str| while !monitor.line().contains(part) {};
+    until("no leases");
+    until("no leases");
+    broker.kill();
+    until("no broker answers");
+    broker.start_again();
+    until("no leases");
+}
+
+#[test]
+fn orders_say_what_came_of_them() {
+    let broker = Broker::start(2);
+    let client = broker.client();
+    let first = broker.hold(&client).granted().lease_id.clone();
+    let held = broker.hold(&client);
+    let waiter = Running::start(&mut broker.warden(&[
+        "run",
+        "--gpus",
+        "2",
+        "--request-id",
+        "waits",
+        "--",
+        "true",
+    ]));
+    broker.until("queued", |status| status.queue_depth == 1);
+    let said = text(&broker.output(&["cancel", "waits"]));
+    assert!(said.contains("waits: cancelled"), "{said}");
+    drop(waiter);
+    assert!(text(&broker.output(&["reset"])).contains("nothing was stale"));
+    let lease = held.granted().lease_id.clone();
+    let said = text(&broker.output(&["force-release", lease.as_str()]));
+    assert!(
+        said.contains(lease.as_str()) && said.contains("forced"),
+        "{said}"
+    );
+    let said = text(&broker.output(&["force-release", "--all", "--clear-queue"]));
+    assert!(said.contains("nobody waited"), "{said}");
+
+    for (args, code) in [
+        (&["cancel", "never-was"][..], "unknown_request"),
+        (&["force-release", "never-was"], "unknown_lease"),
+        (&["force-release", lease.as_str()], "lease_ended"),
+        (&["force-release", first.as_str()], "lease_ended"),
+    ] {
+        let output = broker.output(args);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(code), "{args:?}: {said}");
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+    }
+}
+
+#[test]
+fn a_stranger_on_the_port_never_gets_the_token() {
+    let mut broker = Broker::start(1);
+    let address = broker.address();
+    let token = stand::read(&broker.data_dir().join("token"));
+    broker.kill();
+    // It takes the dead broker's port, and answers whatever it is asked.
+    let stranger = std::net::TcpListener::bind(address).unwrap();
+    let (heard, ear) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        while let Ok((stream, _)) = stranger.accept() {
+            let mut answer = stream.try_clone().unwrap();
+            let heard = heard.clone();
+            std::thread::spawn(move || {
+                for line in lines(stream) {
+                    if line.is_empty() {
+                        let _ = answer.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
+                    }
+                    let _ = heard.send(line);
+                }
+            });
+        }
+    });
+    let address = address.to_string();
+    for args in [
+        &["status"][..],
+        &["status", "--addr", &address],
+        &["run", "--", "true"],
+        &["run", "--addr", &address, "--", "true"],
+        &["check"],
+        &["monitor"],
+        &["force-release", "--all"],
+    ] {
+        let output = broker.output(args);
+        assert_eq!(output.status.code(), Some(69), "{args:?}: {output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            said.contains("is not the broker of") && said.contains(&address),
+            "{said}"
+        );
+    }
+    let heard: Vec<String> = ear.try_iter().collect();
+    assert!(
+        !heard.iter().any(|line| line.contains(token.trim())),
+        "{heard:?}"
+    );
+}
+
+#[test]
+fn the_window_is_found_in_the_path_and_told_which_broker_is_meant() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    // Away from where a window may have been built.
+    let program = dir.path().join("warden");
+    std::fs::copy(env!("CARGO_BIN_EXE_warden"), &program).unwrap();
+    let bin = dir.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let window = bin.join("warden-dashboard");
+    std::fs::write(&window, "#!/bin/sh\necho window \"$@\"\nexit 5\n").unwrap();
+    std::fs::set_permissions(&window, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let open = |path: &std::path::Path| {
+        std::process::Command::new(&program)
+            .env("PATH", format!("{}:/bin:/usr/bin", path.display()))
+            .args([
+                "dashboard",
+                "--addr",
+                "127.0.0.1:9",
+                "--data-dir",
+                "d",
+                "--",
+                "--shot",
+                "x",
+            ])
+            .output()
+            .unwrap()
+    };
+    let output = open(&bin);
+    assert_eq!(
+        text(&output),
+        "window --addr 127.0.0.1:9 --data-dir d --shot x\n"
+    );
+    assert_eq!(output.status.code(), Some(5));
+    std::fs::rename(&window, dir.path().join("warden-dashboard")).unwrap();
+    assert!(
+        text(&open(&bin)).starts_with("window"),
+        "beside the program"
+    );
+    std::fs::remove_file(dir.path().join("warden-dashboard")).unwrap();
+    let output = open(&bin);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        String::from_utf8(output.stderr)
+            .unwrap()
+            .contains("warden-dashboard")
+    );
+}
