@@ -4,14 +4,22 @@
 //! only once its own watcher saw the file change, closes the old library before it loads the new
 //! one, and holds none after a failure; so each loaded copy is pinned at once, and what the rest of
 //! the program uses are the pointers that were taken then.
+//!
+//! Its watcher asks inotify for opened files too and opens the file itself to hash it, so once it
+//! has seen a change it never rests: with a library of 6 MB that is a tenth of a core for ever.
+//! Therefore a socket's node takes the file's place as soon as it is loaded. That is a change, so
+//! the watcher signals one; but it cannot be opened, so there is no event after that. The change
+//! stays signalled, [`LibReloader::update`] acts at once on the next library, and there is no wait
+//! for the watcher at a reload at all, unless it comes within [`DEBOUNCE`] of the one before.
 
 use std::collections::BTreeMap;
-use std::ffi::{CStr, c_void};
-use std::fs;
+use std::ffi::{CStr, CString, c_void};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::thread;
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use hot_lib_reloader::LibReloader;
 
@@ -19,14 +27,14 @@ use crate::failure::{Fault, Stage};
 use crate::generation::Symbol;
 
 /// How long hot-lib-reloader's watcher gathers events. Its thread wakes four times in each such
-/// span for as long as the program lives: 10 ms would cost an idle program 1.3 % of a core, 60 ms
-/// a sixth of that, and the wait stays below 100 ms.
-const DEBOUNCE: Duration = Duration::from_millis(60);
+/// span for as long as the program lives, which at 10 ms would cost an idle program 1.3 % of a core.
+/// Nothing waits for it but a reload that comes sooner than that after another.
+const DEBOUNCE: Duration = Duration::from_millis(240);
 /// How often the watcher is asked whether it saw the change.
 const POLL: Duration = Duration::from_millis(1);
 /// An event is lost when the file is renamed in before the watch was set up again. Renaming it in
 /// once more makes a new one.
-const RENAME_AGAIN: Duration = Duration::from_millis(400);
+const RENAME_AGAIN: Duration = Duration::from_millis(600);
 /// The watcher must have seen it by then.
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -62,22 +70,11 @@ impl Loader {
                 "the library cannot be copied to {directory}: {error}"
             ))
         })?;
-        let watch_wait = match &mut self.reloader {
-            Some(reloader) => {
-                let started = Instant::now();
-                update(reloader, || rename_again(&watched))?;
-                started.elapsed()
-            }
-            None => {
-                // The first file is loaded at once, without waiting for a change.
-                let template = "{lib_name}-{load_counter}".to_owned();
-                let reloader =
-                    LibReloader::new(&self.directory, &self.name, Some(DEBOUNCE), Some(template))
-                        .map_err(|error| fault(format!("the library cannot be mapped: {error}")))?;
-                self.reloader = Some(reloader);
-                Duration::ZERO
-            }
-        };
+        let watch_wait = self.map(&watched);
+        if let Err(error) = self.rest(&watched) {
+            tracing::warn!(%error, "hot-lib-reloader's watcher does not come to rest");
+        }
+        let watch_wait = watch_wait?;
         let symbols = self.symbols(wanted)?;
         Ok(Loaded {
             symbols,
@@ -85,8 +82,34 @@ impl Loader {
         })
     }
 
+    /// Has hot-lib-reloader map a copy of the staged library, and says how long its watcher took.
+    fn map(&mut self, watched: &Path) -> Result<Duration, Fault> {
+        if let Some(reloader) = &mut self.reloader {
+            return update(reloader, || rename_again(watched));
+        }
+        // The first file is loaded at once, without waiting for a change.
+        let template = "{lib_name}-{load_counter}".to_owned();
+        let reloader =
+            LibReloader::new(&self.directory, &self.name, Some(DEBOUNCE), Some(template));
+        let reloader =
+            reloader.map_err(|error| fault(format!("the library cannot be mapped: {error}")))?;
+        self.reloader = Some(reloader);
+        Ok(Duration::ZERO)
+    }
+
+    /// Puts a node that cannot be opened in the watched file's place: see the module.
+    fn rest(&self, watched: &Path) -> io::Result<()> {
+        let node = self.directory.join("rest");
+        let path = CString::new(node.as_os_str().as_bytes())?;
+        // SAFETY: `path` is a C string, and nothing else is read.
+        if unsafe { libc::mknod(path.as_ptr(), libc::S_IFSOCK | 0o600, 0) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        fs::rename(node, watched)
+    }
+
     /// Writes beside the watched file and renames over it, so that no half of it is ever seen.
-    fn stage(&self, bytes: &[u8], watched: &Path) -> std::io::Result<()> {
+    fn stage(&self, bytes: &[u8], watched: &Path) -> io::Result<()> {
         let new = self.directory.join("new");
         fs::write(&new, bytes)?;
         fs::rename(new, watched)
@@ -114,17 +137,18 @@ impl Loader {
     }
 }
 
-/// Waits until the watcher saw the new file and the library is loaded.
-fn update(reloader: &mut LibReloader, rename_again: impl Fn()) -> Result<(), Fault> {
+/// Waits until the watcher saw a change, and has the library loaded. Says how long that took.
+fn update(reloader: &mut LibReloader, rename_again: impl Fn()) -> Result<Duration, Fault> {
     let started = Instant::now();
     let mut renamed = started;
     loop {
+        let waited = started.elapsed();
         match reloader.update() {
-            Ok(true) => return Ok(()),
+            Ok(true) => return Ok(waited),
             Ok(false) => {}
             Err(error) => return Err(fault(format!("the library cannot be mapped: {error}"))),
         }
-        if started.elapsed() > DEADLINE {
+        if waited > DEADLINE {
             return Err(fault(
                 "hot-lib-reloader's watcher did not see the new file; try again",
             ));
