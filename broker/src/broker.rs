@@ -3,12 +3,13 @@
 use std::fs;
 use std::future::pending;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
@@ -46,28 +47,18 @@ impl Broker {
     ///
     /// # Errors
     /// [`ServeError`]: nothing is left behind then but the data directory.
-    pub async fn start(config: Config) -> Result<Self, ServeError> {
-        let addr = config.listen_addr()?;
+    pub async fn start(mut config: Config) -> Result<Self, ServeError> {
+        config.socket = config
+            .socket
+            .map(|path| std::path::absolute(&path).unwrap_or(path));
         let simulated = config.simulated_gpus()?;
-        let dir = Directory::open(&config.data_dir)?;
-        let token = token::read_or_make(&dir)?;
-        let (tcp, bound) = listen_tcp(addr)?;
-        let unix = config.socket.as_deref().map(listen_unix).transpose()?;
-
-        let closing = CancellationToken::new();
-        let app = Arc::new(App::new(closing.clone()));
-        let doors = Doors::new(
-            bound.port(),
-            &config.allowed_hosts,
-            &config.allowed_origins,
-            token,
-        );
-        let server = Server::new(doors, routes(Arc::clone(&app)), closing.clone());
-        tokio::spawn(Arc::clone(&server).accept_tcp(tcp));
-        if let Some(unix) = unix {
-            tokio::spawn(Arc::clone(&server).accept_unix(unix));
-        }
-
+        let Taken {
+            dir,
+            app,
+            server,
+            bound,
+        } = take(&config)?;
+        let closing = app.closing.clone();
         let gpus = match simulated {
             Some(gpus) => gpus,
             None => gpus::enumerate().await,
@@ -114,7 +105,11 @@ impl Broker {
             closing,
             stop: stop.clone(),
         };
-        life.announce(&endpoint)?;
+        life.announce(&endpoint).inspect_err(|_| {
+            life.closing.cancel();
+            life.inbox.tell(Input::Stop);
+            remove_socket(&life.config);
+        })?;
         Ok(Self {
             endpoint,
             stop,
@@ -143,6 +138,37 @@ impl Broker {
             source: io::Error::other(error),
         })?
     }
+}
+
+/// What only one broker can have, and already answers (that it is not ready).
+struct Taken {
+    dir: Directory,
+    app: Arc<App>,
+    server: Arc<Server>,
+    bound: SocketAddr,
+}
+
+fn take(config: &Config) -> Result<Taken, ServeError> {
+    let addr = config.listen_addr()?;
+    let dir = Directory::open(&config.data_dir)?;
+    let token = token::read_or_make(&dir)?;
+    let (tcp, bound) = listen_tcp(addr)?;
+    let unix = config.socket.as_deref().map(listen_unix).transpose()?;
+    let (hosts, origins) = (&config.allowed_hosts, &config.allowed_origins);
+    let doors = Doors::new(bound.port(), hosts, origins, token);
+    let closing = CancellationToken::new();
+    let app = Arc::new(App::new(closing.clone()));
+    let server = Server::new(doors, routes(Arc::clone(&app)), closing);
+    tokio::spawn(Arc::clone(&server).accept_tcp(tcp));
+    if let Some(unix) = unix {
+        tokio::spawn(Arc::clone(&server).accept_unix(unix));
+    }
+    Ok(Taken {
+        dir,
+        app,
+        server,
+        bound,
+    })
 }
 
 async fn begin_on_thread(
@@ -243,6 +269,7 @@ async fn idle(
 /// Hands what was refused to the journal, a second's worth at a time. Does not return.
 async fn count_refusals(app: &App, inbox: &Inbox) {
     let mut every = interval(COUNT_EVERY);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         every.tick().await;
         if let Ok(ready) = app.ready()

@@ -1,5 +1,8 @@
 //! Connections that break, stall or say too much.
 
+// Helpers of tests are tests too.
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
 mod stand;
 
 use std::time::Duration;

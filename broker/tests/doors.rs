@@ -1,5 +1,8 @@
 //! Who may come in: every method and path, before routing.
 
+// Helpers of tests are tests too.
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
 mod stand;
 
 use serde_json::json;

@@ -1,5 +1,8 @@
 //! The event stream: a picture, then everything after it, whatever breaks in between.
 
+// Helpers of tests are tests too.
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
 mod stand;
 
 use serde_json::{Value, json};

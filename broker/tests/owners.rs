@@ -1,5 +1,8 @@
 //! Leases that live with a process.
 
+// Helpers of tests are tests too.
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
 mod stand;
 
 use std::process::{Child, Command};

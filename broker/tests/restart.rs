@@ -1,5 +1,8 @@
 //! What a restart keeps, however the broker ended.
 
+// Helpers of tests are tests too.
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
 mod stand;
 
 use std::io::{BufRead, BufReader};
@@ -143,8 +146,36 @@ impl Killed {
 
 impl Drop for Killed {
     fn drop(&mut self) {
-        self.child.kill().unwrap();
+        // It may have ended already, as one of the tests wants it to.
+        let _ = self.child.kill();
         self.child.wait().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_ends_it_gracefully() {
+    use rustix::process::{Pid, Signal, kill_process};
+    for signal in [Signal::TERM, Signal::INT] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut broker = Killed::start(dir.path());
+        let held = broker
+            .lock(&json!({"client": "a", "gpus": 2}))
+            .await
+            .unwrap();
+        kill_process(Pid::from_child(&broker.child), signal).unwrap();
+        let status = broker.child.wait().unwrap();
+        assert!(status.success(), "{status}");
+        assert!(!dir.path().join("data/endpoint").exists());
+        let broker = Killed::start(dir.path());
+        let taken = broker
+            .lock(&json!({"client": "b", "timeout_ms": 0}))
+            .await
+            .unwrap();
+        assert_eq!(
+            taken["holders"],
+            json!([held["lease_id"]]),
+            "the lease stays"
+        );
     }
 }
 

@@ -1,5 +1,8 @@
 //! What a broker says when it cannot start, and what it does when nobody needs it.
 
+// Helpers of tests are tests too.
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
 mod stand;
 
 use std::fs;

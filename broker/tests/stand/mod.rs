@@ -1,7 +1,8 @@
 //! A real broker on a free port in a temporary directory, and a client that speaks plain HTTP to
 //! it, down to the single byte.
 
-#![allow(dead_code)]
+// Each test uses its own part of this, and is a test, helpers and all.
+#![allow(dead_code, clippy::expect_used, clippy::unwrap_used)]
 
 use std::path::PathBuf;
 use std::time::Duration;
