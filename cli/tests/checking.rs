@@ -1,5 +1,7 @@
 //! `warden check` on brokers that are idle, at work and away.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "this is a test")]
+
 mod stand;
 
 use rustix::process::Signal;

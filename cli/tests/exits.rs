@@ -1,5 +1,7 @@
 //! How `warden` ends, as `api.md` lists it.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "this is a test")]
+
 mod stand;
 
 use std::io::Write as _;

@@ -1,5 +1,7 @@
 //! `warden run` around a command: its environment, its signals, its end.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "this is a test")]
+
 mod stand;
 
 use std::os::unix::process::CommandExt as _;

@@ -1,5 +1,7 @@
 //! What `warden` shows of a broker, and what comes of its orders.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "this is a test")]
+
 mod stand;
 
 use std::io::Write as _;

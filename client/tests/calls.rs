@@ -1,5 +1,7 @@
 //! Calls, locks and leases against a server that misbehaves on purpose.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "this is a test")]
+
 mod scripted;
 
 use std::time::{Duration, Instant};

@@ -1,5 +1,7 @@
 //! Finding a broker, and who gets its token.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "this is a test")]
+
 mod scripted;
 
 use std::net::TcpListener;

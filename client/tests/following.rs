@@ -1,5 +1,7 @@
 //! The event stream through everything that can happen to it.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "this is a test")]
+
 mod scripted;
 
 use std::fmt::Write as _;

@@ -1,6 +1,7 @@
 //! A broker of the test's own, and `warden` as its user would call it.
 
 #![allow(dead_code, reason = "each test program uses its own part of it")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "this is a test")]
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;

@@ -2,6 +2,7 @@
 //! connections on threads of its own, for as long as the test's process lives.
 
 #![allow(dead_code, reason = "each test program uses its own part of it")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "this is a test")]
 
 use std::fs::File;
 use std::io::{BufReader, Read as _, Write};
