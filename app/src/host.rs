@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use warden_reload::{Caught, catch};
+use warden_reload::{Caught, Outcome, catch};
 use warden_toolkit::egui::{self, Event, Memory};
 use warden_view::{Action, Clock, Link, LinkState, Picture, UiMemory};
 
@@ -292,6 +292,12 @@ impl Host {
         if *self.picture.reload.modules != *modules {
             self.picture.reload.modules = modules;
             self.picture.serial += 1;
+        }
+        for outcome in self.hot.outcomes() {
+            tracing::info!(?outcome, "reload");
+            if matches!(outcome, Outcome::Unchanged) {
+                self.reporter.unchanged();
+            }
         }
         let failure = self.hot.status().and_then(|status| status.failure);
         self.reporter.failure(failure.as_ref());

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use warden_reload::{
-    BuildCommand, Caught, Generation, HotModule, HotReloader, Outcome, Pending, Start, StartError,
-    Status,
+    BuildCommand, Caught, Generation, HotModule, HotReloader, Outcome, Pending, Stage, Start,
+    StartError, Status,
 };
 use warden_toolkit::egui;
 use warden_view::{Action, Picture, Theme, UiMemory};
@@ -65,7 +65,7 @@ enum Source {
     Fixed,
     Reloaded {
         reloader: HotReloader,
-        first: Option<Pending>,
+        pending: Vec<Pending>,
     },
 }
 
@@ -113,7 +113,7 @@ impl Hot {
             functions: None,
             source: Source::Reloaded {
                 reloader,
-                first: first.ok(),
+                pending: first.into_iter().collect(),
             },
         })
     }
@@ -121,16 +121,31 @@ impl Hot {
     /// Waits for the first generation, so that the first frame shows it. To be called before the
     /// first frame; a build is not waited for.
     pub fn settle(&mut self) {
-        if let Source::Reloaded { first, reloader } = &mut self.source {
-            let building = reloader
-                .status(MODULE)
-                .and_then(|status| status.stage)
-                .is_some_and(|(stage, _)| stage == warden_reload::Stage::Build);
-            if let Some(pending) = first.take().filter(|_| !building) {
-                let outcome = pending.wait();
+        let Source::Reloaded { pending, reloader } = &mut self.source else {
+            return;
+        };
+        let stage = reloader.status(MODULE).and_then(|status| status.stage);
+        if stage.is_none_or(|(stage, _)| stage != Stage::Build) {
+            for outcome in pending.drain(..).map(Pending::wait) {
                 tracing::info!(?outcome, "the first generation");
             }
         }
+    }
+
+    /// What came of the attempts that have ended since this was asked last.
+    pub fn outcomes(&mut self) -> Vec<Outcome> {
+        let Source::Reloaded { pending, .. } = &mut self.source else {
+            return Vec::new();
+        };
+        let mut outcomes = Vec::new();
+        pending.retain(|attempt| match attempt.outcome() {
+            Some(outcome) => {
+                outcomes.push(outcome);
+                false
+            }
+            None => true,
+        });
+        outcomes
     }
 
     /// The pointers to call.
@@ -160,12 +175,10 @@ impl Hot {
     }
 
     /// Builds and loads anew. Does nothing where the code is linked in.
-    pub fn reload(&self) {
-        if let Source::Reloaded { reloader, .. } = &self.source {
-            for (module, pending) in reloader.reload_all() {
-                tracing::info!(module, "reload");
-                drop(pending);
-            }
+    pub fn reload(&mut self) {
+        if let Source::Reloaded { reloader, pending } = &mut self.source {
+            let attempts = reloader.reload_all().into_iter();
+            pending.extend(attempts.map(|(_, attempt)| attempt));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::SystemTime;
@@ -78,6 +78,16 @@ impl Pending {
     #[must_use]
     pub fn wait(self) -> Outcome {
         self.0.recv().unwrap_or(Outcome::Superseded)
+    }
+
+    /// What came of it, once that is known; told once.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Outcome> {
+        match self.0.try_recv() {
+            Ok(outcome) => Some(outcome),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(Outcome::Superseded),
+        }
     }
 }
 
