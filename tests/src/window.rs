@@ -84,6 +84,28 @@ impl Window {
         patience: Duration,
         wanted: impl Fn(&Value) -> bool,
     ) -> Result<Value> {
+        self.wait(&format!("a report {name:?}"), patience, |report| {
+            report["event"] == name && wanted(report)
+        })
+    }
+
+    /// What came of the reload that was asked for: a `generation`, `unchanged` or `reload_failed`.
+    ///
+    /// # Errors
+    /// When the window ends, or reports none of them within `patience`.
+    pub fn wait_for_reload(&self, patience: Duration) -> Result<Value> {
+        let outcomes = ["generation", "unchanged", "reload_failed"];
+        self.wait("what came of a reload", patience, |report| {
+            outcomes.iter().any(|outcome| report["event"] == *outcome)
+        })
+    }
+
+    fn wait(
+        &self,
+        what: &str,
+        patience: Duration,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Result<Value> {
         let deadline = Instant::now() + patience;
         let mut others = Vec::new();
         loop {
@@ -91,14 +113,12 @@ impl Window {
                 .reports
                 .recv_timeout(deadline.saturating_duration_since(Instant::now()))
             {
-                Ok(report) if report["event"] == name && wanted(&report) => return Ok(report),
+                Ok(report) if wanted(&report) => return Ok(report),
                 Ok(other) => others.push(other),
                 Err(RecvTimeoutError::Timeout) => {
-                    bail!("no report {name:?} within {patience:?}; there were {others:?}")
+                    bail!("waited {patience:?} for {what}; there were {others:?}")
                 }
-                Err(RecvTimeoutError::Disconnected) => {
-                    bail!("the window ended before it reported {name:?}")
-                }
+                Err(RecvTimeoutError::Disconnected) => bail!("the window ended before {what}"),
             }
         }
     }

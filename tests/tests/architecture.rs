@@ -26,7 +26,13 @@ fn metadata() -> Result<Value> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let text = output(
         Command::new(cargo)
-            .args(["metadata", "--format-version=1", "--no-deps", "--offline", "--locked"])
+            .args([
+                "metadata",
+                "--format-version=1",
+                "--no-deps",
+                "--offline",
+                "--locked",
+            ])
             .current_dir(checkout()),
     )?;
     serde_json::from_slice(&text).context("reading cargo metadata")
@@ -34,7 +40,9 @@ fn metadata() -> Result<Value> {
 
 /// Every member's folder, as the house calls it (`warden` for the root), by package name.
 fn members(metadata: &Value) -> Result<BTreeMap<String, String>> {
-    let root = metadata["workspace_root"].as_str().context("workspace_root")?;
+    let root = metadata["workspace_root"]
+        .as_str()
+        .context("workspace_root")?;
     let mut members = BTreeMap::new();
     for package in metadata["packages"].as_array().context("packages")? {
         let manifest = package["manifest_path"].as_str().context("manifest_path")?;
@@ -52,7 +60,11 @@ fn members(metadata: &Value) -> Result<BTreeMap<String, String>> {
 
 #[test]
 fn the_map_names_every_top_level_entry_and_no_other() -> Result<()> {
-    let tracked = output(Command::new("git").args(["ls-files"]).current_dir(checkout()))?;
+    let tracked = output(
+        Command::new("git")
+            .args(["ls-files"])
+            .current_dir(checkout()),
+    )?;
     let tracked = String::from_utf8(tracked)?;
     let real: BTreeSet<_> = tracked
         .lines()
@@ -60,7 +72,10 @@ fn the_map_names_every_top_level_entry_and_no_other() -> Result<()> {
         .collect();
     let mapped: BTreeSet<_> = block("map")?
         .iter()
-        .filter_map(|line| line.split_once('/').map(|(folder, _)| folder.trim().to_owned()))
+        .filter_map(|line| {
+            line.split_once('/')
+                .map(|(folder, _)| folder.trim().to_owned())
+        })
         .collect();
     assert_eq!(mapped, real);
     Ok(())
@@ -86,7 +101,9 @@ fn the_arrows_are_those_of_the_manifests() -> Result<()> {
     }
     let mut drawn = BTreeMap::new();
     for line in block("arrows")? {
-        let (from, to) = line.split_once('→').with_context(|| format!("no arrow in {line:?}"))?;
+        let (from, to) = line
+            .split_once('→')
+            .with_context(|| format!("no arrow in {line:?}"))?;
         let to = to.split(',').map(|name| name.trim().to_owned()).collect();
         drawn.insert(from.trim().to_owned(), to);
     }
@@ -102,7 +119,10 @@ fn the_program_links_no_window() -> Result<()> {
     let libraries = String::from_utf8_lossy(&libraries).into_owned();
     assert!(libraries.contains("libc.so"), "ldd printed {libraries}");
     for foreign in ["toolkit", "egui", "wgpu", "vulkan", "libX11"] {
-        assert!(!libraries.contains(foreign), "warden links {foreign}:\n{libraries}");
+        assert!(
+            !libraries.contains(foreign),
+            "warden links {foreign}:\n{libraries}"
+        );
     }
     Ok(())
 }

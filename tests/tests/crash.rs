@@ -28,7 +28,11 @@ struct Held {
 }
 
 fn client(data_dir: &Path) -> Result<Client> {
-    let find = Find { addr: None, data_dir: Some(data_dir.to_owned()), token_file: None };
+    let find = Find {
+        addr: None,
+        data_dir: Some(data_dir.to_owned()),
+        token_file: None,
+    };
     Ok(Client::new(find.endpoint()?))
 }
 
@@ -73,16 +77,26 @@ async fn contend(
         let granted = Instant::now();
         tokio::time::sleep(Duration::from_millis(1 + chance % 12)).await;
         let gave_back = give_back(&client, &grant).await?;
-        lock(&log).push(Held { token: grant.token, gpu_ids: grant.gpu_ids, granted, gave_back });
+        lock(&log).push(Held {
+            token: grant.token,
+            gpu_ids: grant.gpu_ids,
+            granted,
+            gave_back,
+        });
     }
     Ok(())
 }
 
 /// Renews once, since a lease must have outlived every crash, then unlocks; when it did.
 async fn give_back(client: &Client, grant: &Granted) -> Result<Instant> {
-    let renewal =
-        RenewBody { lease_id: grant.lease_id.clone(), token: grant.token, operation: None };
-    insist(|| client.renew(&renewal)).await.context("a lease was lost")?;
+    let renewal = RenewBody {
+        lease_id: grant.lease_id.clone(),
+        token: grant.token,
+        operation: None,
+    };
+    insist(|| client.renew(&renewal))
+        .await
+        .context("a lease was lost")?;
     let gave_back = Instant::now();
     match insist(|| client.unlock(&grant.lease_id, grant.token)).await {
         Ok(_) => Ok(gave_back),
@@ -98,7 +112,9 @@ async fn give_back(client: &Client, grant: &Granted) -> Result<Instant> {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 #[test]
@@ -109,7 +125,12 @@ fn twenty_crashes_double_no_lease_lose_none_and_repeat_no_token() -> Result<()> 
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut clients = JoinSet::new();
     for number in 0..CLIENTS {
-        let one = contend(client(broker.data_dir())?, number, stopped.clone(), Arc::clone(&log));
+        let one = contend(
+            client(broker.data_dir())?,
+            number,
+            stopped.clone(),
+            Arc::clone(&log),
+        );
         clients.spawn_on(one, runtime.handle());
     }
     let mut seen = 0;
@@ -140,8 +161,14 @@ fn judge(mut log: Vec<Held>) -> Result<()> {
     log.sort_by_key(|held| held.granted);
     let mut tokens = HashSet::new();
     for (at, held) in log.iter().enumerate() {
-        ensure!(tokens.insert(held.token), "token {} was given twice", held.token);
-        let later = log[at + 1..].iter().take_while(|later| later.granted < held.gave_back);
+        ensure!(
+            tokens.insert(held.token),
+            "token {} was given twice",
+            held.token
+        );
+        let later = log[at + 1..]
+            .iter()
+            .take_while(|later| later.granted < held.gave_back);
         for other in later {
             if other.gpu_ids.iter().any(|gpu| held.gpu_ids.contains(gpu)) {
                 bail!("two live leases on one GPU: {held:?} and {other:?}");
@@ -160,7 +187,14 @@ fn the_judge_sees_a_double_grant_and_a_repeated_token() {
         granted: start + Duration::from_millis(from),
         gave_back: start + Duration::from_millis(to),
     };
-    assert!(judge(vec![held(1, "a", 0, 5), held(2, "a", 5, 9), held(3, "b", 0, 9)]).is_ok());
+    assert!(
+        judge(vec![
+            held(1, "a", 0, 5),
+            held(2, "a", 5, 9),
+            held(3, "b", 0, 9)
+        ])
+        .is_ok()
+    );
     assert!(judge(vec![held(1, "a", 0, 5), held(2, "a", 4, 9)]).is_err());
     assert!(judge(vec![held(1, "a", 0, 5), held(1, "a", 5, 9)]).is_err());
 }
@@ -168,7 +202,9 @@ fn the_judge_sees_a_double_grant_and_a_repeated_token() {
 /// The clients of the queue, by place.
 fn queue(status: &Value) -> Vec<String> {
     let rows = status["queue"].as_array().cloned().unwrap_or_default();
-    rows.iter().filter_map(|row| row["client"].as_str().map(str::to_owned)).collect()
+    rows.iter()
+        .filter_map(|row| row["client"].as_str().map(str::to_owned))
+        .collect()
 }
 
 #[test]
@@ -196,7 +232,9 @@ fn waiters_that_come_back_with_their_request_id_keep_their_places() -> Result<()
                 let _judged_by_the_next_grant = give_back(&client, &grant).await;
             }
         });
-        broker.wait_for("the next to arrive", |status| queue(status).len() == arrived + 1)?;
+        broker.wait_for("the next to arrive", |status| {
+            queue(status).len() == arrived + 1
+        })?;
     }
     let turns = ["c", "d", "e", "a", "b"];
     for _ in 0..3 {
@@ -219,7 +257,9 @@ fn waiters_that_come_back_with_their_request_id_keep_their_places() -> Result<()
 fn killing_the_window_ends_no_lease_and_no_waiter() -> Result<()> {
     let broker = Broker::start(1)?;
     let _holder = broker.run(&["--name", "holder"], &["sleep", "600"])?;
-    broker.wait_for("the holder", |status| status["leases"][0]["client"] == "holder")?;
+    broker.wait_for("the holder", |status| {
+        status["leases"][0]["client"] == "holder"
+    })?;
     let _waiter = broker.run(&["--name", "waiter"], &["sleep", "600"])?;
     let before = broker.wait_for("the waiter", |status| queue(status) == ["waiter"])?;
 
@@ -230,9 +270,20 @@ fn killing_the_window_ends_no_lease_and_no_waiter() -> Result<()> {
 
     let after = broker.status()?;
     assert_eq!(queue(&after), ["waiter"]);
-    assert_eq!(after["leases"][0]["lease_id"], before["leases"][0]["lease_id"]);
+    assert_eq!(
+        after["leases"][0]["lease_id"],
+        before["leases"][0]["lease_id"]
+    );
     assert_eq!(after["counters"]["ended"], before["counters"]["ended"]);
     Ok(())
+}
+
+/// An address that nobody listens on. Somebody else may take it before the broker does, on a
+/// machine where many programs open ports; the broker would say so.
+fn free_address() -> Result<String> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?
+        .local_addr()?
+        .to_string())
 }
 
 /// The window starts a broker where there is none; that one too outlives it.
@@ -240,12 +291,15 @@ fn killing_the_window_ends_no_lease_and_no_waiter() -> Result<()> {
 fn killing_the_window_leaves_the_broker_that_it_started() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let display = Display::start(1280, 800)?;
-    let arguments = ["--addr", "127.0.0.1:0"];
-    let mut window = Window::open(&display, Some(folder.path()), &arguments)?;
+    let address = free_address()?;
+    let mut window = Window::open(&display, Some(folder.path()), &["--addr", &address])?;
     window.wait_for("live", Duration::from_secs(60), |_| true)?;
     let endpoint = std::fs::read(folder.path().join("endpoint"))?;
     let endpoint: Value = serde_json::from_slice(&endpoint)?;
-    let pid = endpoint["pid"].as_u64().context("the endpoint names no pid")?.to_string();
+    let pid = endpoint["pid"]
+        .as_u64()
+        .context("the endpoint names no pid")?
+        .to_string();
     window.process().kill();
 
     let runtime = tokio::runtime::Runtime::new()?;

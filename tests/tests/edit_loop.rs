@@ -23,14 +23,23 @@ fn compiled() -> Result<Vec<String>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let messages = output(
         Command::new(cargo)
-            .args(["build", "-p", "ui_hot", "--locked", "--offline", "--message-format=json"])
+            .args([
+                "build",
+                "-p",
+                "ui_hot",
+                "--locked",
+                "--offline",
+                "--message-format=json",
+            ])
             .current_dir(checkout()),
     )?;
     let mut compiled = Vec::new();
     for line in String::from_utf8(messages)?.lines() {
         let message: Value = serde_json::from_str(line)?;
         if message["reason"] == "compiler-artifact" && message["fresh"] == false {
-            let target = message["target"]["name"].as_str().context("a target without a name")?;
+            let target = message["target"]["name"]
+                .as_str()
+                .context("a target without a name")?;
             compiled.push(target.to_owned());
         }
     }

@@ -1,8 +1,9 @@
 //! How everything is built: one package selection, one set of flags, one environment.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
 use warden_tests::process::checkout;
 
 /// The packages that run, test and reload agree on. xtask itself is left out: it is running.
@@ -32,6 +33,45 @@ pub fn plain(subcommand: &str) -> Command {
     let mut command = Command::new(cargo);
     command.arg(subcommand).current_dir(checkout());
     command
+}
+
+/// Runs a benchmark of one package, built for release with no flags at all in a folder of its own,
+/// and reads what it prints: one JSON object a line.
+///
+/// # Errors
+/// When it cannot be built or run, or prints nothing.
+pub fn bench(package: &str, name: &str, feature: &str) -> Result<Vec<Value>> {
+    refuse_foreign_flags()?;
+    let mut command = plain("bench");
+    command
+        .args([
+            "--locked",
+            "--package",
+            package,
+            "--bench",
+            name,
+            "--features",
+            feature,
+        ])
+        .args(["--target-dir", "target-bench"])
+        .env("RUSTFLAGS", "")
+        .stderr(Stdio::inherit());
+    let line = shown(&command);
+    let output = command
+        .output()
+        .with_context(|| format!("starting `{line}`"))?;
+    if !output.status.success() {
+        bail!("`{line}` failed: {}", output.status);
+    }
+    let text = String::from_utf8(output.stdout)?;
+    let results: Vec<_> = text
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
+    if results.is_empty() {
+        bail!("`{line}` printed no result:\n{text}");
+    }
+    Ok(results)
 }
 
 /// Builds every program and the hot library.

@@ -1,10 +1,66 @@
 //! `cargo xtask bench`: what was measured, beside the budgets of the design.
+//!
+//! Machines are noisy: figures are medians or percentiles of many, and where a budget is a ratio,
+//! both sides were measured in turns in the same run.
+
+mod arbiter;
+mod frame;
+mod http;
+mod idle;
+mod reload;
+mod table;
 
 use anyhow::Result;
+use clap::ValueEnum;
+
+use self::table::Figure;
+use crate::{build, system};
 
 #[derive(Debug, clap::Args)]
-pub struct Options {}
+pub struct Options {
+    /// What to measure; everything where nothing is named.
+    #[arg(value_enum)]
+    what: Vec<What>,
+}
 
-pub fn run(_options: &Options) -> Result<()> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// Decide and apply, at 1,000 to 100,000 waiters.
+    Arbiter,
+    /// Lock and unlock over loopback, beside a route that does nothing.
+    Http,
+    /// A frame at 10,000 waiters, and what the delegation costs.
+    Frame,
+    /// From an edit of a render function to its first frame.
+    Reload,
+    /// What the window costs while nothing happens.
+    Idle,
+}
+
+pub fn run(options: &Options) -> Result<()> {
+    let what = match options.what.as_slice() {
+        [] => What::value_variants(),
+        named => named,
+    };
+    if what
+        .iter()
+        .any(|what| matches!(what, What::Reload | What::Idle | What::Frame))
+    {
+        system::ready_for_stand()?;
+    }
+    if what.contains(&What::Reload) {
+        build::programs()?;
+    }
+    let mut figures: Vec<Figure> = Vec::new();
+    for what in what {
+        figures.extend(match what {
+            What::Arbiter => arbiter::measure()?,
+            What::Http => http::measure()?,
+            What::Frame => frame::measure()?,
+            What::Reload => reload::measure()?,
+            What::Idle => idle::measure()?,
+        });
+    }
+    table::print(&figures);
     Ok(())
 }

@@ -1,0 +1,110 @@
+//! From an edit of a render function to the first frame of the new generation, in the real window.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use warden_tests::{Broker, Display, Edit, Window};
+
+use super::table::{Figure, median, percentile};
+
+const EDITS: usize = 20;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The file that is edited, and where: the end of the function that draws a frame.
+const FILE: &str = "ui_hot/src/lib.rs";
+const LAST_LINE: &str = "    dialog::show(ui, &mut scene);\n";
+
+/// The parts of a reload that the budget bounds together, as the window reports them.
+const OWN_PARTS: [&str; 3] = ["check_ms", "load_ms", "swap_ms"];
+
+pub fn measure() -> Result<Vec<Figure>> {
+    let broker = Broker::start(2)?;
+    let display = Display::start(1280, 800)?;
+    let window = Window::open(&display, Some(broker.data_dir()), &["--no-broker"])?;
+    window.wait_for("live", PATIENCE, |_| true)?;
+    display.focus(window.pid())?;
+    let edit = Edit::of(FILE)?;
+    let mut wholes = Vec::new();
+    let mut reports = Vec::new();
+    for number in 0..=EDITS {
+        // Each draws something else somewhere else: code that changes, not a comment.
+        edit.replace(LAST_LINE, &format!(
+            "{LAST_LINE}    ui.painter().text(pos2({number}.0 * 20.0, 4.0), egui::Align2::LEFT_TOP, \
+             \"{number}\", egui::FontId::default(), scene.ink.text);\n"
+        ))?;
+        let saved = Instant::now();
+        display.press("ctrl+alt+r")?;
+        let report = window.wait_for_reload(PATIENCE)?;
+        let whole = saved.elapsed().as_secs_f64();
+        ensure!(
+            report["event"] == "generation",
+            "edit {number} was not taken: {report}"
+        );
+        // The first one pays for caches that the machine may not have had.
+        if number > 0 {
+            wholes.push(whole);
+            reports.push(report);
+        }
+    }
+    figures(&wholes, &reports)
+}
+
+fn figures(wholes: &[f64], reports: &[Value]) -> Result<Vec<Figure>> {
+    let part = |name: &str| -> Result<Vec<f64>> {
+        reports
+            .iter()
+            .map(|report| {
+                report["timings"][name]
+                    .as_f64()
+                    .with_context(|| format!("no {name} in {report}"))
+            })
+            .collect()
+    };
+    let mut figures = vec![
+        Figure::at_most(
+            format!("edit → first frame, median of {}", wholes.len()),
+            median(wholes),
+            1.0,
+            "s",
+        ),
+        Figure::plain(
+            "  the slowest of them",
+            super::table::amount(percentile(wholes, 1.0), "s"),
+        ),
+    ];
+    let mut own = vec![0.0; reports.len()];
+    for name in OWN_PARTS {
+        for (sum, part) in own.iter_mut().zip(part(name)?) {
+            *sum += part;
+        }
+    }
+    for name in [
+        "build_ms",
+        "check_ms",
+        "load_ms",
+        "watch_wait_ms",
+        "frame_wait_ms",
+        "swap_ms",
+    ] {
+        let label = format!("  {}", name.trim_end_matches("_ms").replace('_', " "));
+        figures.push(Figure::plain(
+            label,
+            super::table::amount(median(&part(name)?), "ms"),
+        ));
+    }
+    figures.push(Figure::at_most(
+        "check + load + swap, median",
+        median(&own),
+        20.0,
+        "ms",
+    ));
+    let watcher = median(&part("watch_wait_ms")?);
+    figures.push(Figure::at_most(
+        "hot-lib-reloader's watcher, median",
+        watcher,
+        100.0,
+        "ms",
+    ));
+    Ok(figures)
+}
