@@ -97,13 +97,11 @@ async fn what_cannot_be_resumed_begins_with_a_picture() {
 async fn a_reader_that_falls_behind_is_disconnected() {
     let stand = Stand::with(|config| config.simulate_gpus = Some(1)).await;
     let mut deaf = Events::open_narrow(&stand).await;
-    let holder = stand
-        .lock(json!({"client": "holder", "ttl_ms": 3_600_000}))
-        .await
-        .json();
+    // Each event carries the name: long ones fill the kernel's buffers, some megabytes, sooner.
+    let name = "\u{1d11e}".repeat(128);
+    let holder = stand.lock(json!({"client": name})).await.json();
     let lease = json!({"lease_id": holder["lease_id"], "token": holder["token"]});
     let renew = stand.request("POST", "/v1/gpu/renew", Some(&lease));
-    // The kernel's buffers take some hundred kilobytes first.
     let mut writer = stand.connect().await;
     let (mut answers, mut requests) = writer.split();
     let drain = async {
@@ -115,7 +113,7 @@ async fn a_reader_that_falls_behind_is_disconnected() {
         {}
     };
     let send = async {
-        for _ in 0..80 {
+        for _ in 0..100 {
             requests.write_all(&renew.repeat(100)).await.unwrap();
         }
         requests.shutdown().await.unwrap();

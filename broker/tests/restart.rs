@@ -5,9 +5,9 @@
 
 mod stand;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
 use stand::Stand;
@@ -100,6 +100,8 @@ fn serve_as_child() {
 
 struct Killed {
     child: Child,
+    /// Kept open: the test harness in the child says more at its end.
+    _lines: Lines<BufReader<ChildStdout>>,
     address: String,
     token: String,
 }
@@ -112,8 +114,9 @@ impl Killed {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let endpoint: Value = lines
+            .by_ref()
             .map_while(Result::ok)
             .find_map(|line| serde_json::from_str(line.get(line.find('{')?..)?).ok())
             .expect("a line that says where it listens");
@@ -122,6 +125,7 @@ impl Killed {
         let token = std::fs::read_to_string(dir.join("data/token")).unwrap();
         Self {
             child,
+            _lines: lines,
             address: endpoint["address"].as_str().unwrap().to_owned(),
             token: token.trim().to_owned(),
         }

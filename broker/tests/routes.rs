@@ -227,6 +227,9 @@ async fn waiting_ends_in_every_way_that_the_contract_has() {
     assert_eq!(now.json()["place"], 1);
     assert_eq!(now.json()["holders"], json!([held["lease_id"]]));
 
+    let now = json!({"client": "b", "timeout_ms": 0, "wait": false});
+    assert_eq!(stand.lock(now).await.code(), "queue_timeout");
+
     let poll = json!({"client": "b", "request_id": "poll", "wait": false});
     let queued = stand.lock(poll.clone()).await;
     assert_eq!(queued.status, 202, "{queued:?}");

@@ -239,6 +239,8 @@ pub async fn read_head<S: AsyncRead + Unpin>(stream: &mut S) -> String {
 pub struct Events {
     stream: TcpStream,
     text: String,
+    /// Not yet whole characters.
+    bytes: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -274,6 +276,7 @@ impl Events {
         Self {
             stream,
             text: String::new(),
+            bytes: Vec::new(),
         }
     }
 
@@ -297,7 +300,13 @@ impl Events {
                 .ok()
                 .filter(|read| *read > 0)?;
             // Chunk heads are lines of their own, which no event begins with.
-            self.text += std::str::from_utf8(&bytes[..read]).unwrap();
+            self.bytes.extend_from_slice(&bytes[..read]);
+            let whole = match std::str::from_utf8(&self.bytes) {
+                Ok(text) => text.len(),
+                Err(error) => error.valid_up_to(),
+            };
+            let whole: Vec<u8> = self.bytes.drain(..whole).collect();
+            self.text += std::str::from_utf8(&whole).unwrap();
         }
     }
 
