@@ -110,6 +110,17 @@ pub(crate) fn show(ui: &mut Ui, body: Rect, scene: &mut Scene<'_>) {
     }
 }
 
+/// In the strip's order: by the first GPU that each holds.
+fn in_order<'a>(scene: &Scene<'a>) -> Vec<&'a Holder> {
+    let mut holders: Vec<&Holder> = scene.picture.holders.iter().collect();
+    let first = |holder: &Holder| {
+        let gpu = holder.gpus.first().and_then(|gpu| scene.gpu(gpu));
+        gpu.map_or(u32::MAX, |gpu| gpu.index)
+    };
+    holders.sort_by_key(|holder| first(holder));
+    holders
+}
+
 fn matches(scene: &Scene<'_>, holder: &Holder, needle: &str) -> bool {
     if needle.is_empty() {
         return true;
@@ -124,7 +135,7 @@ fn matches(scene: &Scene<'_>, holder: &Holder, needle: &str) -> bool {
 
 /// Arrow keys, while the list has the focus.
 pub(crate) fn move_selection(ui: &Ui, scene: &mut Scene<'_>) {
-    let holders = &scene.picture.holders;
+    let holders = in_order(scene);
     let from = match scene.selected() {
         Selected::Holder(selected) => holders
             .iter()

@@ -41,6 +41,11 @@ impl<'a> Ink<'a> {
     pub fn new(ctx: &Context, theme: &'a Theme) -> Self {
         let heading = FontFamily::Name(HEADING.into());
         let known = ctx.fonts(|fonts| fonts.definitions().families.contains_key(&heading));
+        Self::with_heading(theme, if known { heading } else { FontFamily::Proportional })
+    }
+
+    /// The same where no pass has begun yet and nothing can be asked for its fonts.
+    pub fn with_heading(theme: &'a Theme, heading: FontFamily) -> Self {
         let colours = &theme.colours;
         Self {
             theme,
@@ -66,11 +71,7 @@ impl<'a> Ink<'a> {
             series: colours.series.map(color32),
             on_series: color32(colours.on_series),
             veil: color32(colours.veil),
-            heading: if known {
-                heading
-            } else {
-                FontFamily::Proportional
-            },
+            heading,
         }
     }
 

@@ -15,7 +15,9 @@ use crate::ink::{HEADING, Ink};
 /// Puts the theme's fonts and egui's own style in place.
 pub(crate) fn apply(ctx: &egui::Context, theme: &Theme) {
     install_fonts(ctx, theme.fonts);
-    let ink = Ink::new(ctx, theme);
+    // egui's own widgets keep to the two families that are always there: this may be called within
+    // a pass, and new fonts are there from the next one on.
+    let ink = Ink::with_heading(theme, FontFamily::Proportional);
     ctx.set_theme(if theme.dark {
         egui::Theme::Dark
     } else {

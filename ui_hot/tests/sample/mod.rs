@@ -1,0 +1,494 @@
+//! What the pictures show: a fixed instant of a busy two-GPU machine, and its variations.
+
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::sync::Arc;
+
+use warden_view::{
+    ActionRun, Bar, Broker, Clock, DepthStep, EventRow, Failure, Gpu, GpuState, Holder, Link,
+    LinkState, Module, ModuleKind, ModuleState, Phase, Picture, Reload, Rules, SHIPPED, Stage,
+    Summary, Target, Text, Theme, ThemeName, Timeline, Timing, Tone, Waiter, Why, WhyCode, Window,
+};
+
+/// 2026-11-21 13:32:40 UTC.
+pub const NOW: i64 = 1_795_267_960_000;
+const S: i64 = 1_000;
+const M: i64 = 60 * S;
+const H: i64 = 60 * M;
+
+pub fn t(text: &str) -> Text {
+    Text::from(text)
+}
+
+fn texts(texts: &[&str]) -> Arc<[Text]> {
+    texts.iter().map(|text| t(text)).collect()
+}
+
+pub fn theme(id: &str) -> Theme {
+    let (_, text) = SHIPPED.iter().find(|(shipped, _)| *shipped == id).expect("a shipped theme");
+    Theme::parse(text).expect("it is read")
+}
+
+/// Nobody holds, nobody waits, and what was is still on the timeline.
+pub fn empty() -> Picture {
+    let gpus: Arc<[Gpu]> = Arc::new([
+        gpu(0, GpuState::Free, &[], Some(410), Some(1), NOW - 12 * M - 40 * S),
+        gpu(1, GpuState::Free, &[], Some(307), Some(0), NOW - 2 * H - 7 * M),
+    ]);
+    let rules = Rules::default();
+    let summary = Summary::of(&gpus, &[], &[], &rules, Some((3 * S, NOW - 12 * M)));
+    Picture {
+        serial: 1,
+        clock: Clock { now_ms: NOW, utc_offset_s: 3600, zone: t("Europe/Berlin") },
+        window: window("nerv"),
+        broker: broker(),
+        rules,
+        gpus,
+        summary,
+        timeline: Timeline {
+            span_ms: 10 * M,
+            known_from_ms: NOW - 3 * H,
+            bars: bars(true),
+            depth: depth(true),
+        },
+        reload: reload(),
+        ..Picture::default()
+    }
+}
+
+/// The drawing's instant: two holders, seven waiters, one overdue, one asked to yield.
+pub fn busy() -> Picture {
+    let gpus: Arc<[Gpu]> = Arc::new([
+        gpu(0, GpuState::Held, &["lease-51c0"], Some(17_613), Some(91), NOW - M - 42 * S),
+        gpu(1, GpuState::Held, &["lease-2b7e"], Some(10_035), Some(34), NOW - 2 * H - 7 * M),
+    ]);
+    let holders: Arc<[Holder]> = holders().into();
+    let queue: Arc<[Arc<Waiter>]> = queue().into_iter().map(Arc::new).collect();
+    let rules = Rules::default();
+    let summary = Summary::of(&gpus, &holders, &queue, &rules, None);
+    Picture {
+        serial: 2,
+        gpus,
+        holders,
+        queue,
+        summary,
+        events: events(),
+        timeline: Timeline { bars: bars(false), depth: depth(false), ..empty().timeline },
+        ..empty()
+    }
+}
+
+/// Names as long as the contract allows, eight GPUs, four-digit queues, unknown figures.
+pub fn long() -> Picture {
+    let long = "comfyui-batch-renderer-with-a-name-as-long-as-an-operator-would-never-choose-but-a-\
+                program-does-ünïcödé-0123456789-0123456789";
+    let mut picture = busy();
+    let gpus: Vec<Gpu> = (0..8)
+        .map(|index| Gpu {
+            id: t(&format!("GPU-{index}f3c1a52-5f1e-4b5e-9d5a-0123456789ab")),
+            name: t("NVIDIA RTX 6000 Ada Generation with a rather long marketing name"),
+            vram_used_mib: None,
+            load_percent: None,
+            simulated: index % 2 == 0,
+            state: if index < 6 { GpuState::Held } else { GpuState::Free },
+            leases: texts(if index < 6 { &["lease-51c0"] } else { &[] }),
+            ..gpu(index, GpuState::Free, &[], None, None, NOW - 3 * H)
+        })
+        .collect();
+    let mut holders = picture.holders.to_vec();
+    holders[0].client = t(long);
+    holders[0].gpus = gpus.iter().take(6).map(|gpu| gpu.id.clone()).collect();
+    holders[0].operation = t("an-operation-of-the-policy-with-a-long-name");
+    holders[1].client = t(long);
+    holders[1].expires_ms = NOW - 8 * S;
+    holders[1].gpus = texts(&[&gpus[6].id]);
+    let mut queue: Vec<Waiter> = picture.queue.iter().map(|waiter| (**waiter).clone()).collect();
+    for (at, waiter) in queue.iter_mut().enumerate() {
+        waiter.client = t(long);
+        waiter.why.text = t(&format!("held by {long}"));
+        waiter.request = t(&format!("request-{at}-{long}"));
+        waiter.priority = 42;
+        waiter.gpus = 8;
+        waiter.vram_mib = Some(81_920);
+        waiter.arrived_ms = NOW - 26 * H;
+        waiter.times_out_ms = NOW + 22 * H;
+        waiter.connected = at % 2 == 0;
+    }
+    picture.gpus = gpus.into();
+    picture.holders = holders.into();
+    picture.queue = queue.into_iter().map(Arc::new).collect();
+    picture.broker.data_dir = t("/home/an-operator-with-a-long-name/.local/state/warden");
+    let (gpus, holders, queue) = (&picture.gpus, &picture.holders, &picture.queue);
+    picture.summary = Summary::of(gpus, holders, queue, &picture.rules, None);
+    picture.events = picture
+        .events
+        .iter()
+        .map(|event| EventRow { client: t(long), what: t(&format!("on {long}")), ..event.clone() })
+        .collect();
+    picture
+}
+
+/// That many waiters.
+pub fn crowd(n: usize) -> Picture {
+    let names = ["root-dreamer", "root-mic", "ollama-proxy", "eval-harness"];
+    let mut picture = busy();
+    picture.queue = (0..n)
+        .map(|at| {
+            let passed = if at == 0 { 8 } else { at as u32 % 5 };
+            let arrived = NOW - (n - at) as i64 * 11;
+            Arc::new(Waiter {
+                request: t(&format!("request-{at:06}")),
+                passed,
+                ..waiter(names[at % 4], [20, 0, 15, 15][at % 4], arrived, NOW + H, "1 before it")
+            })
+        })
+        .collect();
+    let (gpus, holders, queue) = (&picture.gpus, &picture.holders, &picture.queue);
+    picture.summary = Summary::of(gpus, holders, queue, &picture.rules, None);
+    picture.serial = 3;
+    picture
+}
+
+/// Everything frozen three seconds ago.
+pub fn gone(state: LinkState) -> Picture {
+    let mut picture = busy();
+    picture.broker.link = Link {
+        state,
+        since_ms: NOW - 3 * S,
+        frozen_at_ms: Some(NOW - 3 * S),
+        retry_at_ms: Some(NOW + 2 * S),
+        detail: t(match state {
+            LinkState::Gone => "127.0.0.1:8080 closed the connection",
+            LinkState::Refused => "the token in the data directory opens nothing there",
+            _ => "",
+        }),
+    };
+    picture
+}
+
+/// Nothing was ever heard.
+pub fn stranger() -> Picture {
+    Picture {
+        gpus: Arc::default(),
+        broker: Broker {
+            version: t(""),
+            data_dir: t(""),
+            pid: None,
+            started_ms: None,
+            started_by_window: false,
+            revision: 0,
+            link: Link { state: LinkState::Stranger, since_ms: NOW, ..Link::default() },
+            ..broker()
+        },
+        timeline: Timeline { span_ms: 10 * M, known_from_ms: NOW, ..Timeline::default() },
+        summary: Summary::default(),
+        ..empty()
+    }
+}
+
+/// A reload that failed at its build.
+pub fn failed() -> Picture {
+    let mut picture = busy();
+    let mut modules = picture.reload.modules.to_vec();
+    modules[0].state = ModuleState::Failed;
+    modules[0].failure = Some(Failure {
+        stage: Stage::Build,
+        at_ms: NOW - 9 * S,
+        title: t("error[E0308]: mismatched types"),
+        message: t(
+            "error[E0308]: mismatched types\n  --> ui_hot/src/queue.rs:41:17\n   |\n41 |     let \
+             waited: u32 = row.waited_ms;\n   |                 ---   ^^^^^^^^^^^^^ expected `u32`, \
+             found `u64`\n   |                 |\n   |                 expected due to this\n\nerror: \
+             could not compile `ui_hot` (lib) due to 1 previous error",
+        ),
+        place: Some((t("ui_hot/src/queue.rs"), 41, 17)),
+    });
+    picture.reload.modules = modules.into();
+    picture
+}
+
+/// Three actions: under way, done, refused.
+pub fn acted() -> Picture {
+    let mut picture = busy();
+    let run = |id: u64, title: &str, target: Target, phase: Phase| ActionRun {
+        id,
+        title: t(title),
+        target,
+        at_ms: NOW - 2 * S,
+        phase,
+    };
+    picture.actions = Arc::new([
+        run(
+            1,
+            "Reset",
+            Target::None,
+            Phase::Done { at_ms: NOW - S, said: t("nothing was stale") },
+        ),
+        run(
+            2,
+            "Cancel root-mic",
+            Target::Request(t("mic-4471")),
+            Phase::Refused {
+                at_ms: NOW - S,
+                code: t("request_ended"),
+                said: t("it was granted 0.2 s before"),
+            },
+        ),
+        run(
+            3,
+            "Release train-lora-nightly on GPU-01",
+            Target::Lease(t("lease-2b7e")),
+            Phase::Pending,
+        ),
+        ]);
+    picture
+}
+
+fn window(theme: &str) -> Window {
+    let named = |(id, text): &(&str, &str)| ThemeName {
+        id: t(id),
+        name: t(&Theme::parse(text).expect("a shipped theme").name),
+    };
+    Window {
+        themes: SHIPPED.iter().map(named).collect(),
+        theme: t(theme),
+        reduced_motion: false,
+    }
+}
+
+fn broker() -> Broker {
+    Broker {
+        address: t("127.0.0.1:8080"),
+        version: t("0.1.0"),
+        data_dir: t("~/.local/state/warden"),
+        pid: Some(4_711),
+        started_ms: Some(NOW - 3 * H - 12 * M),
+        started_by_window: true,
+        revision: 10_482,
+        link: Link { state: LinkState::Live, since_ms: NOW - 3 * H, ..Link::default() },
+    }
+}
+
+fn reload() -> Reload {
+    let timing = |stage: Stage, ms: f32| Timing { stage, ms };
+    Reload {
+        modules: Arc::new([
+            Module {
+                name: t("render code"),
+                kind: ModuleKind::Code,
+                state: ModuleState::Live,
+                generation: 7,
+                loaded: 7,
+                since_ms: NOW - 6 * M,
+                artifact: t("target/debug/libui_hot.so"),
+                sha256: t("5e1f0c9a4d77b3125e1f0c9a4d77b312"),
+                timings: Arc::new([
+                    timing(Stage::Build, 588.0),
+                    timing(Stage::Load, 96.4),
+                    timing(Stage::Check, 1.9),
+                    timing(Stage::Swap, 0.3),
+                ]),
+                ..Module::default()
+            },
+            Module {
+                name: t("theme nerv"),
+                kind: ModuleKind::Theme,
+                generation: 2,
+                since_ms: NOW - 41 * M,
+                artifact: t("themes/nerv.ron"),
+                ..Module::default()
+            },
+            Module {
+                name: t("settings"),
+                kind: ModuleKind::Settings,
+                generation: 1,
+                since_ms: NOW - 3 * H,
+                artifact: t("settings.ron"),
+                ..Module::default()
+            },
+        ]),
+    }
+}
+
+fn gpu(
+    index: u32,
+    state: GpuState,
+    leases: &[&str],
+    used: Option<u64>,
+    load: Option<u8>,
+    since: i64,
+) -> Gpu {
+    Gpu {
+        id: t(["GPU-1f3c1a52-5f1e-4b5e-9d5a-aa0123456789", "GPU-77b0e9d4-20c1-4c39-8a41-bb0123456789"]
+            [index as usize % 2]),
+        index,
+        name: t("NVIDIA GeForce RTX 4090"),
+        source: t("nvidia"),
+        simulated: false,
+        vram_total_mib: Some(24_576),
+        vram_used_mib: used,
+        load_percent: load,
+        state,
+        leases: texts(leases),
+        since_ms: Some(since),
+    }
+}
+
+fn gpu_id(index: u32) -> Text {
+    gpu(index, GpuState::Free, &[], None, None, NOW).id
+}
+
+fn holders() -> Vec<Holder> {
+    vec![
+        Holder {
+            lease: t("lease-2b7e"),
+            client: t("train-lora-nightly"),
+            priority: 20,
+            operation: t("inference"),
+            gpus: Arc::new([gpu_id(1)]),
+            pid: Some(31_022),
+            host: t("kepler"),
+            granted_ms: NOW - 2 * H - 7 * M,
+            ttl_ms: 60_000,
+            expires_ms: NOW + 53 * S,
+            ..Holder::default()
+        },
+        Holder {
+            lease: t("lease-51c0"),
+            client: t("root-console"),
+            priority: 10,
+            operation: t("model_load"),
+            gpus: Arc::new([gpu_id(0)]),
+            pid: Some(48_213),
+            host: t("kepler"),
+            granted_ms: NOW - M - 42 * S,
+            ttl_ms: 60_000,
+            expires_ms: NOW + 38 * S,
+            yield_asked: true,
+            yield_asked_ms: Some(NOW - 4 * S),
+            ..Holder::default()
+        },
+    ]
+}
+
+pub fn waiter(client: &str, priority: u8, arrived: i64, ends: i64, why: &str) -> Waiter {
+    Waiter {
+        request: t(&format!("{client}-request")),
+        client: t(client),
+        priority,
+        operation: t("inference"),
+        gpus: 1,
+        arrived_ms: arrived,
+        times_out_ms: ends,
+        connected: true,
+        why: Why {
+            code: WhyCode::Held,
+            text: t(why),
+            behind: Arc::default(),
+            holders: Arc::new([t("lease-51c0")]),
+        },
+        ..Waiter::default()
+    }
+}
+
+fn queue() -> Vec<Waiter> {
+    let row = |id: &str, client: &str, priority: u8, waited: i64, left: i64, why: &str| Waiter {
+        request: t(id),
+        ..waiter(client, priority, NOW - waited * S, NOW + left * S, why)
+    };
+    let mut rows = vec![
+        row("dream-7f3a09b1c41e", "root-dreamer", 20, 118, 2, "overdue"),
+        row("mic-4471", "root-mic", 0, 4, 56, "held by root-console"),
+        row("console-81aa", "root-console", 10, 31, 89, "model slot: root-console"),
+        row("ollama-0c44", "ollama-proxy", 15, 22, 38, "3 more urgent"),
+        row("comfy-90d1", "comfyui-batch-renderer-2", 15, 19, 41, "4 before it"),
+        row("eval-17f0", "eval-harness", 15, 12, 48, "needs 2 GPUs at once"),
+        row("dream-8810", "root-dreamer", 20, 2, 58, "6 before it"),
+    ];
+    rows[0].vram_mib = Some(8_192);
+    rows[0].passed = 8;
+    rows[2].why.code = WhyCode::ModelSlot;
+    rows[2].operation = t("model_load");
+    rows[3].passed = 2;
+    rows[3].why.behind = texts(&["dream-7f3a09b1c41e", "mic-4471", "console-81aa"]);
+    rows[5].gpus = 2;
+    for row in &mut rows[3..] {
+        row.why.code = WhyCode::Turn;
+    }
+    rows
+}
+
+fn bars(ended: bool) -> Arc<[Bar]> {
+    // GPU, client, priority, from and to in seconds before now.
+    let past = [
+        (0, "root-dreamer", 20, 660, Some(529)),
+        (0, "root-mic", 0, 525, Some(511)),
+        (0, "root-console", 10, 507, Some(367)),
+        (0, "root-mic", 0, 363, Some(355)),
+        (0, "ollama-proxy", 15, 351, Some(265)),
+    ];
+    let rest = [
+        (0, "root-mic", 0, 261, Some(247)),
+        (0, "root-dreamer", 20, 243, Some(109)),
+        (0, "root-console", 10, 102, None),
+        (1, "train-lora-nightly", 20, 7_620, None),
+    ];
+    let rest = if ended { &rest[..0] } else { &rest[..] };
+    past.iter()
+        .chain(rest)
+        .enumerate()
+        .map(|(at, (index, client, priority, from, to))| Bar {
+            gpu: gpu_id(*index),
+            lease: t(&format!("lease-{at}")),
+            client: t(client),
+            priority: *priority,
+            from_ms: NOW - from * S,
+            to_ms: to.map(|to: i64| NOW - to * S),
+            outcome: t(match at {
+                _ if to.is_none() => "",
+                2 => "forced",
+                _ => "released",
+            }),
+        })
+        .collect()
+}
+
+fn depth(ended: bool) -> Arc<[DepthStep]> {
+    let steps = [
+        (640, 1), (558, 2), (528, 3), (510, 2), (456, 3), (408, 4), (366, 3), (354, 2), (288, 3),
+        (264, 2), (246, 1), (180, 2), (144, 3), (108, 2), (96, 4), (60, 5), (30, 6), (12, 7),
+    ];
+    let step = |(before, waiting): (i64, u32)| DepthStep { at_ms: NOW - before * S, waiting };
+    let mut depth: Vec<DepthStep> =
+        steps.into_iter().filter(|(before, _)| !ended || *before > 360).map(step).collect();
+    if ended {
+        depth.push(step((354, 0)));
+    }
+    depth.into()
+}
+
+fn events() -> Arc<[EventRow]> {
+    let rows = [
+        (243, "granted", "root-dreamer", "GPU-00 after 58 s", "lease-6", Tone::Good),
+        (204, "queued", "eval-harness", "2 GPUs, default 15, place 6", "eval-17f0", Tone::Plain),
+        (109, "ended", "root-dreamer", "released after 2 m 14 s", "lease-6", Tone::Plain),
+        (102, "granted", "root-console", "GPU-00 after 9 s, passed root-dreamer", "lease-51c0", Tone::Good),
+        (58, "timed_out", "eval-harness", "waited 1 m 00 s, place 4, behind root-console", "eval-1", Tone::Warn),
+        (41, "ended", "comfyui-batch", "forced by the operator after 3 m 02 s", "lease-9", Tone::Alarm),
+        (12, "disconnected", "ollama-proxy", "keeps its place for 10 s", "ollama-0c44", Tone::Warn),
+        (4, "yield_asked", "root-console", "for root-dreamer, overdue", "lease-51c0", Tone::Warn),
+        (4, "queued", "root-mic", "1 GPU, mic 0, place 2", "mic-4471", Tone::Plain),
+    ];
+    rows.into_iter()
+        .enumerate()
+        .map(|(at, (before, kind, client, what, subject, tone))| EventRow {
+            id: 10_474 + at as u64,
+            at_ms: NOW - before * S,
+            kind: t(kind),
+            client: t(client),
+            what: t(what),
+            subject: t(subject),
+            tone,
+        })
+        .collect()
+}
