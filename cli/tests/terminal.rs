@@ -171,7 +171,7 @@ fn a_shell_can_suspend_it_and_take_it_up_again() {
     };
     let mut session = Session::start(&mut shell);
     let run = format!(
-        "{} run -- sh -c 'echo $$ is ${none}up; exec cat'\n",
+        "{} run -- sh -c 'echo $$ is ${{none}}up; exec cat'\n",
         env!("CARGO_BIN_EXE_warden")
     );
     session.press("stty -echo; echo be''gin\n");

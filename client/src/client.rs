@@ -30,6 +30,8 @@ pub(crate) const MAX_ANSWER: usize = 256 << 20;
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 /// The longest wait between two attempts, well inside the broker's default reconnect grace (10 s).
 const RETRY_MOST: Duration = Duration::from_secs(1);
+/// The longest that a broker's `Retry-After` is heeded, for the same reason.
+const RETRY_AFTER_MOST: Duration = Duration::from_secs(5);
 /// How long a lock that names no time-out keeps on trying while the broker is away: the API's
 /// default acquire time-out.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
@@ -114,17 +116,19 @@ impl Client {
             };
             reached |= !matches!(
                 error,
-                Error::Unreachable {
-                    was_connected: false,
-                    ..
-                }
+                Error::Stranger { .. }
+                    | Error::Unreachable {
+                        was_connected: false,
+                        ..
+                    }
             );
             if !reached || Instant::now() >= give_up {
                 return Err(error);
             }
             tracing::debug!(%error, "the broker is away; the request is sent again");
             let wanted = error.refusal().and_then(|refusal| refusal.retry_after);
-            tokio::time::sleep(wanted.unwrap_or(pause).min(RETRY_MOST)).await;
+            let wanted = wanted.map_or(pause, |wanted| wanted.min(RETRY_AFTER_MOST));
+            tokio::time::sleep(wanted).await;
             pause = (pause * 2).min(RETRY_MOST);
         }
     }

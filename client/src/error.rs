@@ -97,7 +97,8 @@ impl Error {
     #[must_use]
     pub fn is_away(&self) -> bool {
         match self {
-            Self::Unreachable { .. } => true,
+            // Somebody has its address for now, or it has not said yet that it is back.
+            Self::Unreachable { .. } | Self::Stranger { .. } => true,
             Self::Problem(refusal) => matches!(
                 refusal.problem.code,
                 Code::NotReady
@@ -105,10 +106,7 @@ impl Error {
                     | Code::JournalUnwritable
                     | Code::TooManyRequests
             ),
-            Self::Stranger { .. }
-            | Self::Protocol { .. }
-            | Self::Token { .. }
-            | Self::BadAddress { .. } => false,
+            Self::Protocol { .. } | Self::Token { .. } | Self::BadAddress { .. } => false,
         }
     }
 }

@@ -17,8 +17,11 @@ use rustix::process::{Pid, Signal};
 use tokio::net::unix::pipe;
 use tokio::time::{Instant, timeout_at};
 
-/// How long the witness may take to be scheduled; its pending signals are looked at after that.
-const PATIENCE: Duration = Duration::from_millis(20);
+/// How long the kernel may take to reach the rest of the group, and how often it is looked whether
+/// the witness is still about to report.
+const STEP: Duration = Duration::from_millis(20);
+/// How often that is looked: on a busy machine the witness may not be scheduled for a while.
+const STEPS: u32 = 50;
 /// How long a report may stand before the signal that it belongs to. Equal signals may merge in
 /// one process and not in the other; what is left over must not be taken for a later one's.
 const VALID: Duration = Duration::from_millis(100);
@@ -50,18 +53,31 @@ impl Witness {
             return false;
         };
         self.seen.retain(|(_, at)| at.elapsed() < VALID);
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(at) = self.seen.iter().position(|(seen, _)| *seen == number) {
-                self.seen.swap_remove(at);
+        for _ in 0..STEPS {
+            if self.take(number) {
                 return true;
             }
-            match timeout_at(deadline, self.read()).await {
-                Ok(true) => {}
-                // It is gone, or it was not scheduled yet.
-                Ok(false) | Err(_) => return child::is_pending(self.pid, number),
+            let deadline = Instant::now() + STEP;
+            let is_there = loop {
+                match timeout_at(deadline, self.read()).await {
+                    Ok(true) if self.take(number) => return true,
+                    Ok(true) => {}
+                    Ok(false) => return false,
+                    Err(_) => break child::is_at_work(self.pid, number),
+                }
+            };
+            if !is_there {
+                // It may have reported between the two looks.
+                let _ = timeout_at(Instant::now(), self.read()).await;
+                return self.take(number);
             }
         }
+        false
+    }
+
+    fn take(&mut self, number: u8) -> bool {
+        let at = self.seen.iter().position(|(seen, _)| *seen == number);
+        at.map(|at| self.seen.swap_remove(at)).is_some()
     }
 
     /// Takes in what was reported; false once nothing will be.
@@ -162,13 +178,20 @@ mod child {
         }
     }
 
-    /// Whether a signal has reached the witness that it has not taken yet.
-    pub(super) fn is_pending(witness: Pid, number: u8) -> bool {
+    /// Whether the witness has a signal that it has not reported: not taken yet, or it is running,
+    /// which it does for no other reason.
+    pub(super) fn is_at_work(witness: Pid, number: u8) -> bool {
         let path = format!("/proc/{}/status", witness.as_raw_nonzero());
         let status = std::fs::read_to_string(path).unwrap_or_default();
-        let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
-        let bits = pending.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
-        bits.is_some_and(|bits| bits >> (number - 1) & 1 == 1)
+        let field = |name| {
+            status
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .map(str::trim)
+        };
+        let pending = field("ShdPnd:").and_then(|hex| u64::from_str_radix(hex, 16).ok());
+        let is_pending = pending.is_some_and(|bits| bits >> (number - 1) & 1 == 1);
+        is_pending || field("State:").is_some_and(|state| state.starts_with('R'))
     }
 }
 
@@ -183,7 +206,7 @@ mod child {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    pub(super) fn is_pending(_witness: Pid, _number: u8) -> bool {
+    pub(super) fn is_at_work(_witness: Pid, _number: u8) -> bool {
         false
     }
 }

@@ -264,6 +264,7 @@ pub const ECHO_SIGNALS: &str = r#"
     trap "echo TERM; kill $!; exit 3" TERM
     echo ready
     while kill -0 $! 2>/dev/null; do wait $!; done
+    exit 0
 "#;
 
 /// Whether a process is there, stopped or not.
