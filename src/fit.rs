@@ -58,7 +58,7 @@ impl Devices {
                 leases: 0,
             })
             .collect();
-        list.sort_by_key(|device| (device.gone, device.gpu.index));
+        list.sort_by_key(|device| (device.gpu.index, device.gone));
         list.truncate(MAX_GPUS);
         let mut devices = Self {
             list,

@@ -367,9 +367,13 @@ impl Snapshot {
         self.gpus
             .sort_by_key(|status| order.iter().position(|id| *id == status.id));
         self.gpus.truncate(order.len());
-        for row in self.leases.values() {
+        for row in self.leases.values_mut() {
             let gpus = self.devices.positions_of(&row.status.gpu_ids);
             self.devices.take(gpus, row.status.vram_mib);
+            let in_order = self.devices.ids(gpus);
+            if in_order != row.status.gpu_ids {
+                Arc::make_mut(row).status.gpu_ids = in_order;
+            }
         }
     }
 

@@ -1,0 +1,455 @@
+//! Random histories. Every fact of each is held against the oracle and the laws.
+
+use std::cell::RefCell;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use warden::wire::{LockBody, PriorityName};
+use warden::{Code, Command, GpuId, Owner, Policy, Reply, RequestId};
+
+use crate::world::{Coverage, World, caller, gpu};
+
+/// What happens next; indexes are taken modulo what there is.
+#[derive(Clone, Debug)]
+enum Step {
+    Wait(u64),
+    Post {
+        body: Box<LockBody>,
+        named: bool,
+    },
+    Again {
+        which: usize,
+        wait: bool,
+        other_fields: bool,
+        pid: Option<u32>,
+    },
+    Lose(usize),
+    Undelivered(usize),
+    Look(usize),
+    Renew {
+        which: usize,
+        loaded: bool,
+    },
+    Stale(usize),
+    Release(usize),
+    Cancel(usize),
+    OwnerGone(usize),
+    Reset,
+    Force(usize),
+    ForceAll {
+        clear_queue: bool,
+    },
+    Gpus(usize),
+    Policy {
+        max_bypass: u32,
+        loads: u32,
+        reserve: u64,
+    },
+    Crash {
+        host_restarted: bool,
+    },
+    ShutDownAndStart,
+}
+
+fn bodies() -> impl Strategy<Value = LockBody> {
+    let wanted = prop_oneof![
+        5 => Just((None, None)),
+        2 => (2..=3u64).prop_map(|count| (Some(count), None)),
+        2 => (0..4u32).prop_map(|gpu| (None, Some(vec![gpu]))),
+        1 => Just((None, Some(vec![2, 0]))),
+    ];
+    let size = prop_oneof![
+        3 => Just(None),
+        2 => prop::sample::select(vec![1_000u64, 3_000, 4_000, 7_680, 15_000]).prop_map(Some),
+    ];
+    let operation = prop_oneof![4 => Just(None), 1 => Just(Some("model_load".to_owned()))];
+    let priority = prop::sample::select(vec![0i64, 10, 15, 20]);
+    let timeout = prop_oneof![
+        1 => Just(0u64), 1 => Just(2_000), 4 => Just(60_000), 6 => Just(3_600_000)
+    ];
+    let ttl = prop::sample::select(vec![1_000u64, 5_000, 60_000]);
+    let rest = (
+        prop::bool::weighted(0.8),
+        prop::option::weighted(0.3, 1..4u32),
+    );
+    (wanted, size, operation, priority, timeout, ttl, rest).prop_map(
+        |((gpus, gpu_ids), vram_mib, operation, priority, timeout_ms, ttl_ms, (wait, pid))| {
+            let id = |index| GpuId::from(format!("GPU-{index}"));
+            LockBody {
+                client: "client".to_owned(),
+                priority: Some(PriorityName::Number(priority)),
+                operation,
+                gpus,
+                gpu_ids: gpu_ids.map(|ids| ids.into_iter().map(id).collect()),
+                vram_mib,
+                timeout_ms: Some(timeout_ms),
+                ttl_ms: Some(ttl_ms),
+                wait: Some(wait),
+                pid,
+                ..LockBody::default()
+            }
+        },
+    )
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    let which = 0..1_000usize;
+    prop_oneof![
+        8 => prop::sample::select(vec![1u64, 100, 700, 3_000, 9_000, 61_000]).prop_map(Step::Wait),
+        30 => (bodies(), prop::bool::weighted(0.7))
+            .prop_map(|(body, named)| Step::Post { body: Box::new(body), named }),
+        8 => (which.clone(), prop::bool::weighted(0.7), prop::bool::weighted(0.1), prop::option::of(5..7u32))
+            .prop_map(|(which, wait, other_fields, pid)| Step::Again { which, wait, other_fields, pid }),
+        5 => which.clone().prop_map(Step::Lose),
+        3 => which.clone().prop_map(Step::Undelivered),
+        5 => which.clone().prop_map(Step::Look),
+        6 => (which.clone(), any::<bool>()).prop_map(|(which, loaded)| Step::Renew { which, loaded }),
+        1 => which.clone().prop_map(Step::Stale),
+        22 => which.clone().prop_map(Step::Release),
+        2 => which.clone().prop_map(Step::Cancel),
+        2 => which.clone().prop_map(Step::OwnerGone),
+        1 => Just(Step::Reset),
+        1 => which.clone().prop_map(Step::Force),
+        1 => prop::bool::weighted(0.2).prop_map(|clear_queue| Step::ForceAll { clear_queue }),
+        1 => (0..4usize).prop_map(Step::Gpus),
+        1 => (1..4u32, 1..3u32, prop::sample::select(vec![0u64, 512, 2_000]))
+            .prop_map(|(max_bypass, loads, reserve)| Step::Policy { max_bypass, loads, reserve }),
+        1 => prop::bool::weighted(0.2).prop_map(|host_restarted| Step::Crash { host_restarted }),
+        1 => Just(Step::ShutDownAndStart),
+    ]
+}
+
+const SIZES: [Option<u64>; 4] = [Some(8_192), Some(16_384), None, Some(8_192)];
+
+impl World<'_> {
+    fn nth_waiter(&self, which: usize) -> Option<(RequestId, Option<warden::Connection>)> {
+        let depth = self.arbiter.queue_depth();
+        let waiter = self.arbiter.waiters().nth(which.checked_rem(depth)?)?;
+        Some((waiter.id.clone(), waiter.connection))
+    }
+
+    fn nth_lease(&self, which: usize) -> Option<warden::event::Lease> {
+        let count = self.arbiter.leases().count();
+        self.arbiter
+            .leases()
+            .nth(which.checked_rem(count)?)
+            .cloned()
+    }
+
+    fn known(&self, which: usize) -> Option<RequestId> {
+        let waiters = self.arbiter.waiters().map(|waiter| waiter.id.clone());
+        let leases = self.arbiter.leases().map(|lease| lease.request_id.clone());
+        let ended = self
+            .bodies
+            .iter()
+            .filter_map(|body| body.request_id.clone());
+        let all: Vec<RequestId> = waiters.chain(leases).chain(ended.take(3)).collect();
+        all.get(which.checked_rem(all.len())?).cloned()
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Wait(ms) => self.wait(*ms),
+            Step::Post { body, named } => self.post_new(body, *named),
+            Step::Again {
+                which,
+                wait,
+                other_fields,
+                pid,
+            } => {
+                self.post_again(*which, *wait, *other_fields, *pid);
+            }
+            Step::Lose(which) => {
+                let Some((request_id, connection)) = self.nth_waiter(*which) else {
+                    return;
+                };
+                let Some(connection) = connection else { return };
+                self.must(&Command::ConnectionLost {
+                    request_id,
+                    connection,
+                });
+            }
+            Step::Undelivered(which) => {
+                let Some(lease) = self.nth_lease(*which) else {
+                    return;
+                };
+                let Some(connection) = lease.connection else {
+                    return;
+                };
+                let request_id = lease.request_id;
+                self.must(&Command::Undelivered {
+                    request_id,
+                    connection,
+                });
+            }
+            Step::Look(which) => {
+                let Some(request_id) = self.known(*which) else {
+                    return;
+                };
+                let connection = self.connection();
+                let _ = self.run(&Command::Look {
+                    request_id,
+                    caller: caller(),
+                    connection,
+                });
+            }
+            Step::Renew { which, loaded } => {
+                let Some(lease) = self.nth_lease(*which) else {
+                    return;
+                };
+                let operation = loaded.then(|| "inference".to_owned());
+                let (lease_id, token) = (lease.id(), lease.token);
+                self.must(&Command::Renew {
+                    lease_id,
+                    token,
+                    operation,
+                    caller: caller(),
+                });
+            }
+            Step::Stale(which) => {
+                let Some(lease) = self.nth_lease(*which) else {
+                    return;
+                };
+                let (lease_id, token) = (lease.id(), lease.token + 1);
+                let refused = self.run(&Command::Release {
+                    lease_id,
+                    token,
+                    caller: caller(),
+                });
+                assert_eq!(
+                    refused.expect_err("the number is another").code,
+                    Code::StaleToken
+                );
+            }
+            Step::Release(which) => {
+                let Some(lease) = self.nth_lease(*which) else {
+                    return;
+                };
+                let (lease_id, token) = (lease.id(), lease.token);
+                let release = Command::Release {
+                    lease_id,
+                    token,
+                    caller: caller(),
+                };
+                self.must(&release);
+                let refused = self.run(&release).expect_err("it has ended");
+                assert_eq!(refused.code, Code::LeaseEnded);
+            }
+            Step::Cancel(which) => {
+                let Some(request_id) = self.known(*which) else {
+                    return;
+                };
+                let _ = self.run(&Command::Cancel {
+                    request_id,
+                    caller: caller(),
+                });
+            }
+            Step::OwnerGone(which) => {
+                let Some(request_id) = self.known(*which) else {
+                    return;
+                };
+                let owner = Owner {
+                    pid: 1 + (*which as u32) % 3,
+                    start: None,
+                };
+                self.must(&Command::OwnerGone { request_id, owner });
+            }
+            Step::Reset => {
+                let owner_gone = self
+                    .nth_lease(0)
+                    .map(|lease| lease.id())
+                    .into_iter()
+                    .collect();
+                self.must(&Command::Reset { owner_gone });
+            }
+            Step::Force(which) => {
+                let Some(lease) = self.nth_lease(*which) else {
+                    return;
+                };
+                self.must(&Command::ForceRelease {
+                    lease_id: lease.id(),
+                });
+            }
+            Step::ForceAll { clear_queue } => {
+                self.must(&Command::ForceReleaseAll {
+                    clear_queue: *clear_queue,
+                });
+            }
+            Step::Gpus(missing) => {
+                let all = (0..4)
+                    .zip(SIZES)
+                    .filter(|(index, _)| index != missing || *missing == 0);
+                self.gpus = all.map(|(index, size)| gpu(index as u32, size)).collect();
+                self.must(&Command::ChangeGpus {
+                    gpus: self.gpus.clone(),
+                });
+            }
+            Step::Policy {
+                max_bypass,
+                loads,
+                reserve,
+            } => {
+                self.policy.max_bypass = *max_bypass;
+                // Fewer slots than are in use would break law 5 by order of the operator.
+                self.policy.model_loads_at_once = *loads;
+                self.policy.vram_reserve_mib = *reserve;
+                self.must(&Command::ChangePolicy {
+                    policy: Box::new(self.policy.clone()),
+                });
+            }
+            Step::Crash { host_restarted } => {
+                self.crash(*host_restarted);
+                if !self.arbiter.image().waiters.is_empty() {
+                    self.coverage.saw("waiters over a restart");
+                }
+            }
+            Step::ShutDownAndStart => {
+                self.must(&Command::ShutDown);
+                self.wait(100);
+                self.check_picture();
+                self.crash(false);
+            }
+        }
+    }
+
+    fn must(&mut self, command: &Command) {
+        self.run(command)
+            .unwrap_or_else(|refusal| panic!("{command:?}: {refusal:?}"));
+    }
+
+    fn post_new(&mut self, body: &LockBody, named: bool) {
+        let number = self.bodies.len();
+        let request_id = named.then(|| RequestId::from(format!("request-{number}")));
+        let body = LockBody {
+            request_id,
+            ..body.clone()
+        };
+        self.bodies.push(body.clone());
+        match self.post(&body) {
+            Ok(Reply::Waiting {
+                superseded: None, ..
+            }) => {}
+            Ok(other) => panic!("a new request is answered with {other:?}"),
+            Err(refusal) => {
+                let expected = [Code::ImpossibleRequest, Code::QueueFull];
+                assert!(expected.contains(&refusal.code), "{refusal:?}");
+            }
+        }
+    }
+
+    /// Law 7: the same id is the same request.
+    fn post_again(&mut self, which: usize, wait: bool, other_fields: bool, pid: Option<u32>) {
+        let Some(body) = self.bodies.get(which % self.bodies.len().max(1)) else {
+            return;
+        };
+        let Some(id) = body.request_id.clone() else {
+            return;
+        };
+        let mut body = LockBody {
+            wait: Some(wait),
+            pid,
+            ..body.clone()
+        };
+        if other_fields {
+            body.client.push('!');
+        }
+        let waiting = self.arbiter.waiter(&id).cloned();
+        let lease = self
+            .arbiter
+            .leases()
+            .find(|lease| lease.request_id == id)
+            .cloned();
+        let depth = self.arbiter.queue_depth();
+        match (self.post(&body), waiting, lease) {
+            (Err(refusal), _, _) if refusal.code == Code::ImpossibleRequest => {}
+            (Err(refusal), Some(_), _) | (Err(refusal), _, Some(_)) => {
+                assert!(other_fields);
+                assert_eq!(refusal.code, Code::RequestConflict);
+            }
+            (
+                Ok(Reply::Waiting {
+                    request_id,
+                    superseded,
+                }),
+                Some(waiter),
+                _,
+            ) => {
+                assert_eq!(request_id, id);
+                assert!(self.arbiter.queue_depth() <= depth);
+                let older = waiter.connection.filter(|_| waiter.wait);
+                assert_eq!(superseded, older);
+                if superseded.is_some() {
+                    self.coverage.saw("superseded poll");
+                }
+            }
+            (Ok(Reply::Granted { grant, .. }), _, Some(lease)) => {
+                assert_eq!((grant.lease_id, grant.token), (lease.id(), lease.token));
+                self.coverage.saw("same lease again");
+            }
+            (Err(refusal), None, None) => {
+                let never_was = [Code::QueueFull];
+                let ended = refusal.code == Code::RequestEnded && refusal.outcome.is_some();
+                assert!(ended || never_was.contains(&refusal.code), "{refusal:?}");
+            }
+            // It had been refused before, as impossible or because the queue was full.
+            (
+                Ok(Reply::Waiting {
+                    superseded: None, ..
+                }),
+                None,
+                None,
+            ) => {}
+            (other, ..) => panic!("a re-post is answered with {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_laws_hold_over_random_histories() {
+    let coverage = RefCell::new(Coverage::default());
+    let history = (1..=4usize, prop::collection::vec(steps(), 20..120));
+    let config = Config {
+        cases: 200,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
+    let mut runner = TestRunner::new_with_rng(config, rng);
+    let outcome = runner.run(&history, |(count, steps)| {
+        let gpus = (0..4)
+            .zip(SIZES)
+            .take(count)
+            .map(|(index, size)| gpu(index, size))
+            .collect();
+        let policy = Policy {
+            max_bypass: 2,
+            max_queue: 25,
+            ..Policy::default()
+        };
+        let mut coverage = coverage.borrow_mut();
+        let mut world = World::new(gpus, policy, &mut coverage);
+        for (number, step) in steps.iter().enumerate() {
+            world.step(step);
+            if number % 7 == 0 {
+                world.check_picture();
+            }
+        }
+        world.check_picture();
+        world.check_replay();
+        Ok(())
+    });
+    if let Err(failure) = outcome {
+        panic!("{failure}");
+    }
+    coverage.borrow().demand(&[
+        "backfill",
+        "impossible",
+        "kept",
+        "overdue",
+        "same lease again",
+        "share",
+        "superseded poll",
+        "time-out",
+        "waiters over a restart",
+    ]);
+}

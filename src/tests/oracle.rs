@@ -1,0 +1,262 @@
+//! Who is served next, written down a second time: naive, by looking at everyone, from the words
+//! of the contract alone. Shares no code with the arbiter.
+
+use std::collections::BTreeSet;
+
+use warden::arbiter::Image;
+use warden::event::Waiter;
+use warden::request::Wanted;
+use warden::{GpuId, RequestId};
+
+/// What the next grant must be.
+#[derive(Debug, PartialEq)]
+pub struct Next {
+    pub request_id: RequestId,
+    /// Positions in the list of GPUs.
+    pub gpus: BTreeSet<usize>,
+    pub passed: Option<RequestId>,
+    /// Somebody before it in turn waits on.
+    pub backfill: bool,
+    pub overdue: bool,
+}
+
+pub struct Oracle<'a> {
+    image: &'a Image,
+}
+
+impl<'a> Oracle<'a> {
+    pub fn new(image: &'a Image) -> Self {
+        Self { image }
+    }
+
+    fn position(&self, id: &GpuId) -> usize {
+        let position = self.image.gpus.iter().position(|(gpu, _)| gpu.id == *id);
+        position.expect("a GPU that a waiter names is there")
+    }
+
+    /// MiB that shares may have on a GPU; nothing where that is not known.
+    fn capacity(&self, gpu: usize) -> Option<u64> {
+        let total = self.image.gpus[gpu].0.vram_total_mib?;
+        Some(total.saturating_sub(self.image.policy.vram_reserve_mib))
+    }
+
+    /// The sizes of the leases on a GPU.
+    fn on(&self, gpu: usize) -> Vec<Option<u64>> {
+        let leases = self
+            .image
+            .leases
+            .iter()
+            .filter(|lease| lease.gpus >> gpu & 1 == 1);
+        leases.map(|lease| lease.request.vram_mib).collect()
+    }
+
+    fn free(&self, gpu: usize) -> bool {
+        self.on(gpu).is_empty()
+    }
+
+    /// MiB left for a share.
+    fn room(&self, gpu: usize) -> u64 {
+        let on = self.on(gpu);
+        if on.contains(&None) {
+            return 0;
+        }
+        let shared: u64 = on.into_iter().flatten().sum();
+        self.capacity(gpu).unwrap_or(0).saturating_sub(shared)
+    }
+
+    /// What a waiter could use, whatever is on it now.
+    pub fn usable(&self, waiter: &Waiter) -> BTreeSet<usize> {
+        let request = &waiter.request;
+        (0..self.image.gpus.len())
+            .filter(|gpu| !self.image.gpus[*gpu].1)
+            .filter(|gpu| match &request.wanted {
+                Wanted::Named(ids) => ids.iter().any(|id| self.position(id) == *gpu),
+                Wanted::Any(_) => true,
+            })
+            .filter(|gpu| match (request.vram_mib, &request.wanted) {
+                (Some(size), Wanted::Any(_)) => {
+                    self.capacity(*gpu).is_some_and(|capacity| capacity >= size)
+                }
+                _ => true,
+            })
+            .collect()
+    }
+
+    fn loads(&self, waiter: &Waiter) -> bool {
+        waiter.request.operation.as_str() == "model_load"
+    }
+
+    fn slot_free(&self) -> bool {
+        let loads = self.image.leases.iter();
+        let loads = loads
+            .filter(|lease| lease.operation.as_str() == "model_load")
+            .count();
+        loads < self.image.policy.model_loads_at_once as usize
+    }
+
+    /// What it would be given now beside what is kept.
+    pub fn choose(&self, waiter: &Waiter, kept: &BTreeSet<usize>) -> Option<BTreeSet<usize>> {
+        let usable = self.usable(waiter);
+        let open: Vec<usize> = usable
+            .into_iter()
+            .filter(|gpu| !kept.contains(gpu))
+            .collect();
+        let fits = |gpu: usize| match waiter.request.vram_mib {
+            None => self.free(gpu),
+            Some(size) => self.room(gpu) >= size,
+        };
+        match &waiter.request.wanted {
+            Wanted::Named(ids) => {
+                let named: BTreeSet<usize> = ids.iter().map(|id| self.position(id)).collect();
+                let all = named.iter().all(|gpu| open.contains(gpu) && fits(*gpu));
+                all.then_some(named)
+            }
+            Wanted::Any(count) => {
+                let mut fitting: Vec<usize> = open.into_iter().filter(|gpu| fits(*gpu)).collect();
+                if waiter.request.vram_mib.is_some() {
+                    // Shared before free; of the shared the fullest; of the free the first.
+                    let room = |gpu: usize| if self.free(gpu) { 0 } else { self.room(gpu) };
+                    fitting.sort_by_key(|gpu| (self.free(*gpu), room(*gpu), *gpu));
+                }
+                let count = *count as usize;
+                (fitting.len() >= count).then(|| fitting[..count].iter().copied().collect())
+            }
+        }
+    }
+
+    fn overdue(&self, waiter: &Waiter) -> bool {
+        waiter.passed >= self.image.policy.max_bypass
+    }
+
+    /// Everyone whose turn counts, in turn.
+    fn in_turn(&self) -> Vec<&'a Waiter> {
+        let resuming = self.image.resume_until_ms.is_some();
+        let waiters = self.image.waiters.iter();
+        let mut waiters: Vec<&Waiter> = waiters
+            .filter(|waiter| resuming || waiter.is_connected())
+            .collect();
+        waiters.sort_by_key(|waiter| {
+            let overdue = self.overdue(waiter);
+            let priority = if overdue {
+                0
+            } else {
+                waiter.request.priority.0
+            };
+            (!overdue, priority, waiter.arrival)
+        });
+        waiters
+    }
+
+    /// What is kept for overdue waiters, as far as none of them can be served.
+    fn walk(&self) -> (Option<Next>, BTreeSet<usize>, bool) {
+        let mut kept: BTreeSet<usize> = BTreeSet::new();
+        let mut slot_kept = false;
+        let mut skipped = false;
+        for waiter in self.in_turn() {
+            let (loads, overdue) = (self.loads(waiter), self.overdue(waiter));
+            if loads && (slot_kept || !self.slot_free()) {
+                slot_kept |= overdue;
+                skipped = true;
+                continue;
+            }
+            let chosen = self.choose(waiter, &kept);
+            match chosen {
+                Some(gpus) if waiter.is_connected() => {
+                    let passed = self.passed(waiter, &gpus);
+                    let request_id = waiter.id.clone();
+                    let next = Next {
+                        request_id,
+                        gpus,
+                        passed,
+                        backfill: skipped,
+                        overdue,
+                    };
+                    return (Some(next), kept, slot_kept);
+                }
+                // It is not there yet, and waited for; or it is overdue and cannot be served.
+                chosen if overdue || chosen.is_some() => {
+                    kept.extend(self.usable(waiter));
+                    slot_kept |= loads;
+                }
+                _ => {}
+            }
+            skipped = true;
+        }
+        (None, kept, slot_kept)
+    }
+
+    fn passed(&self, granted: &Waiter, gpus: &BTreeSet<usize>) -> Option<RequestId> {
+        let waiters = self.image.waiters.iter();
+        waiters
+            .filter(|waiter| waiter.is_connected() && waiter.arrival < granted.arrival)
+            .filter(|waiter| {
+                let slot = self.loads(waiter) && self.loads(granted);
+                slot || !self.usable(waiter).is_disjoint(gpus)
+            })
+            .min_by_key(|waiter| waiter.arrival)
+            .map(|waiter| waiter.id.clone())
+    }
+
+    /// The next grant, if there must be one.
+    pub fn next(&self) -> Option<Next> {
+        if self.image.shutting_down {
+            return None;
+        }
+        self.walk().0
+    }
+
+    /// Somebody could be served but for what is kept for the overdue.
+    pub fn keeps(&self) -> bool {
+        let (next, kept, slot_kept) = self.walk();
+        let nobody = BTreeSet::new();
+        next.is_none()
+            && self.image.waiters.iter().any(|waiter| {
+                let slot = !self.loads(waiter) || self.slot_free();
+                let blocked = self.loads(waiter) && slot_kept || !kept.is_empty();
+                let open = waiter.is_connected() && !self.overdue(waiter);
+                open && slot && blocked && self.choose(waiter, &nobody).is_some()
+            })
+    }
+
+    /// Law 1, law 4, law 5.
+    pub fn check_leases(&self) {
+        for gpu in 0..self.image.gpus.len() {
+            let on = self.on(gpu);
+            if on.contains(&None) {
+                assert_eq!(on.len(), 1, "an exclusive lease is alone on its GPU");
+            }
+        }
+        for lease in &self.image.leases {
+            let wanted = match &lease.request.wanted {
+                Wanted::Any(count) => *count,
+                Wanted::Named(ids) => ids.len() as u32,
+            };
+            assert_eq!(lease.gpus.count_ones(), wanted, "all or none");
+        }
+    }
+
+    /// What a grant gave lies within the rules of its moment. Leases of before may not: an
+    /// operator can raise the reserve over them.
+    pub fn check_grant(&self, token: u64) {
+        let lease = self.image.leases.iter().find(|lease| lease.token == token);
+        let lease = lease.expect("it was granted");
+        for gpu in (0..self.image.gpus.len()).filter(|gpu| lease.gpus >> gpu & 1 == 1) {
+            let shared: u64 = self.on(gpu).into_iter().flatten().sum();
+            assert!(
+                shared <= self.capacity(gpu).unwrap_or(0),
+                "shares exceed GPU {gpu}"
+            );
+            assert!(!self.image.gpus[gpu].1, "a GPU that is gone is granted");
+        }
+        if lease.operation.as_str() == "model_load" {
+            let loads = self.image.leases.iter();
+            let loads = loads
+                .filter(|lease| lease.operation.as_str() == "model_load")
+                .count();
+            assert!(
+                loads <= self.image.policy.model_loads_at_once as usize,
+                "model loads"
+            );
+        }
+    }
+}

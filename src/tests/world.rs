@@ -1,0 +1,414 @@
+//! An arbiter with everything around it that the laws are about: its journal, its stream, a
+//! second arbiter that is driven as the broker does it, and the oracle.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use warden::arbiter::Image;
+use warden::event::Fact;
+use warden::snapshot::About;
+use warden::wire::{LockBody, Outcome, Status};
+use warden::{
+    Arbiter, Caller, Change, Command, Connection, Door, Event, Gpu, GpuId, Now, Origin, Policy,
+    Refusal, Reply, Request, RequestId, Snapshot, Start, StreamEvent,
+};
+
+use crate::oracle::Oracle;
+
+/// What must have occurred in the histories, or they prove nothing.
+#[derive(Debug, Default)]
+pub struct Coverage {
+    pub counts: BTreeMap<&'static str, u64>,
+}
+
+impl Coverage {
+    pub fn saw(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+
+    pub fn demand(&self, all: &[&str]) {
+        for what in all {
+            assert!(
+                self.counts.contains_key(what),
+                "never occurred: {what}; {:?}",
+                self.counts
+            );
+        }
+    }
+}
+
+pub fn rfc3339(ms: u64) -> String {
+    format!("at {ms}")
+}
+
+pub fn about() -> About {
+    About {
+        version: "1".to_owned(),
+        started_at: "at 0".to_owned(),
+    }
+}
+
+pub fn gpu(index: u32, vram_total_mib: Option<u64>) -> Gpu {
+    Gpu {
+        id: GpuId::from(format!("GPU-{index}")),
+        index,
+        name: "Simulated".to_owned(),
+        source: "simulated".to_owned(),
+        simulated: true,
+        vram_total_mib,
+    }
+}
+
+pub fn caller() -> Caller {
+    Caller {
+        door: Door::new("uid:1000"),
+        operator: true,
+    }
+}
+
+pub struct World<'a> {
+    pub arbiter: Arbiter,
+    /// Driven by `handle`, as the broker does it.
+    twin: Arbiter,
+    journal: Vec<String>,
+    picture: Snapshot,
+    pub now: Now,
+    pub gpus: Vec<Gpu>,
+    pub policy: Policy,
+    connection: u64,
+    last_token: u64,
+    /// Arrivals that have ended.
+    ended: BTreeSet<RequestId>,
+    queued: u64,
+    pub bodies: Vec<LockBody>,
+    pub coverage: &'a mut Coverage,
+}
+
+impl<'a> World<'a> {
+    pub fn new(gpus: Vec<Gpu>, policy: Policy, coverage: &'a mut Coverage) -> Self {
+        let arbiter = Arbiter::new();
+        let now = Now {
+            clock_ms: 1_000,
+            wall_ms: 1_700_000_000_000,
+        };
+        let picture = arbiter.snapshot(now, &about(), &rfc3339);
+        let mut world = Self {
+            twin: arbiter.clone(),
+            arbiter,
+            journal: Vec::new(),
+            picture,
+            now,
+            gpus,
+            policy,
+            connection: 0,
+            last_token: 0,
+            ended: BTreeSet::new(),
+            queued: 0,
+            bodies: Vec::new(),
+            coverage,
+        };
+        world.start(false);
+        world
+    }
+
+    pub fn start(&mut self, host_restarted: bool) {
+        let start = Start {
+            token_floor: self.arbiter.next_token() + 100,
+            revision_floor: self.arbiter.revision() + 100,
+            host_restarted,
+            gpus: self.gpus.clone(),
+            policy: Box::new(self.policy.clone()),
+        };
+        self.run(&Command::Start(start))
+            .expect("a start is never refused");
+    }
+
+    pub fn wait(&mut self, ms: u64) {
+        self.now.clock_ms += ms;
+        self.now.wall_ms += ms;
+        self.run(&Command::Tick).expect("time is never refused");
+    }
+
+    pub fn connection(&mut self) -> Connection {
+        self.connection += 1;
+        Connection(self.connection)
+    }
+
+    /// Posts a lock.
+    pub fn post(&mut self, body: &LockBody) -> Result<Reply, Refusal> {
+        let connection = self.connection();
+        self.post_on(body, connection)
+    }
+
+    pub fn post_on(&mut self, body: &LockBody, connection: Connection) -> Result<Reply, Refusal> {
+        self.post_as(body, connection, caller())
+    }
+
+    pub fn post_as(
+        &mut self,
+        body: &LockBody,
+        connection: Connection,
+        caller: Caller,
+    ) -> Result<Reply, Refusal> {
+        let origin = Origin {
+            door: caller.door.clone(),
+            host: "here".into(),
+        };
+        let request = Request::parse(body, &origin, self.arbiter.policy(), &self.gpus)?;
+        self.run(&Command::Acquire {
+            request: Arc::new(request),
+            caller,
+            connection,
+        })
+    }
+
+    /// Carries a command out, a decision at a time, and checks the laws at each.
+    pub fn run(&mut self, command: &Command) -> Result<Reply, Refusal> {
+        let mut facts = Vec::new();
+        let expected = self.twin.handle(self.now, command, &mut |_, event, _| {
+            facts.push(event.clone());
+        });
+        let mut told = Vec::new();
+        if !matches!(command, Command::Start(_)) {
+            self.settle(&mut told);
+        }
+        let decision = self.arbiter.decide(self.now, command);
+        assert_eq!(
+            decision,
+            self.arbiter.decide(self.now, command),
+            "a decision is pure"
+        );
+        for event in &decision.events {
+            self.take_in(event, &mut told);
+        }
+        self.settle(&mut told);
+        assert_eq!(told, facts, "handling decides as deciding does");
+        assert_eq!(decision.answer, expected);
+        assert_eq!(self.arbiter, self.twin);
+        self.check_quiet();
+        decision.answer
+    }
+
+    fn settle(&mut self, told: &mut Vec<Event>) {
+        loop {
+            let decision = self.arbiter.decide(self.now, &Command::Tick);
+            if decision.events.is_empty() {
+                return;
+            }
+            for event in &decision.events {
+                self.take_in(event, told);
+            }
+        }
+    }
+
+    fn take_in(&mut self, event: &Event, told: &mut Vec<Event>) {
+        told.push(event.clone());
+        let image = self.arbiter.image();
+        let oracle = Oracle::new(&image);
+        if let Fact::Granted {
+            request_id,
+            token,
+            gpus,
+            passed,
+        } = &event.fact
+        {
+            let next = oracle.next().expect("nobody must be served now");
+            assert_eq!(next.request_id, *request_id, "another is served next");
+            let positions: BTreeSet<usize> = (0..64).filter(|gpu| gpus >> gpu & 1 == 1).collect();
+            assert_eq!(next.gpus, positions, "other GPUs are given");
+            assert_eq!(next.passed, *passed, "another is passed");
+            assert!(*token > self.last_token, "tokens strictly increase");
+            self.last_token = *token;
+            if next.backfill {
+                self.coverage.saw("backfill");
+            }
+            if next.overdue {
+                self.coverage.saw("overdue");
+            }
+        }
+        if let Fact::WaiterEnded {
+            request_id,
+            outcome: Outcome::TimedOut,
+            ..
+        } = &event.fact
+        {
+            assert!(
+                oracle.next().is_none(),
+                "somebody times out that could be served"
+            );
+            let waiter = self.arbiter.waiter(request_id).expect("it waits");
+            assert!(waiter.times_out_at_ms() <= event.at.clock_ms);
+            self.coverage.saw("time-out");
+        }
+        let change = self.arbiter.apply(event);
+        self.journal
+            .push(serde_json::to_string(event).expect("facts serialise"));
+        self.count(event, &change);
+        self.tell(event, &change);
+        let image = self.arbiter.image();
+        let oracle = Oracle::new(&image);
+        oracle.check_leases();
+        if let Fact::Granted { token, .. } = event.fact {
+            oracle.check_grant(token);
+        }
+    }
+
+    /// Law 6: each request ends once.
+    fn count(&mut self, event: &Event, change: &Change) {
+        match (&event.fact, change) {
+            (Fact::Queued { request_id, .. }, _) => {
+                assert!(
+                    !self.ended.contains(request_id),
+                    "{request_id} begins twice"
+                );
+                self.queued += 1;
+            }
+            (
+                Fact::WaiterEnded {
+                    request_id,
+                    outcome,
+                    ..
+                },
+                Change::WaiterEnded { .. },
+            ) => {
+                assert!(
+                    self.ended.insert(request_id.clone()),
+                    "{request_id} ends twice"
+                );
+                if *outcome == Outcome::Impossible {
+                    self.coverage.saw("impossible");
+                }
+            }
+            (Fact::LeaseEnded { .. }, Change::LeaseEnded { lease, .. }) => {
+                let id = lease.request_id.clone();
+                assert!(self.ended.insert(id), "{} ends twice", lease.request_id);
+            }
+            (Fact::WaiterEnded { .. } | Fact::LeaseEnded { .. }, _) => {
+                panic!("an end without something that ends: {event:?}");
+            }
+            _ => {}
+        }
+        let live = self.arbiter.queue_depth() + self.arbiter.leases().count();
+        assert_eq!(
+            self.queued,
+            self.ended.len() as u64 + live as u64,
+            "nobody is lost"
+        );
+    }
+
+    fn tell(&mut self, event: &Event, change: &Change) {
+        if let Fact::Started { .. } = event.fact {
+            // A stream does not outlive its broker.
+            self.picture = self.arbiter.snapshot(self.now, &about(), &rfc3339);
+        }
+        let told = self.arbiter.stream_event(self.now, change, &rfc3339);
+        let Some(told) = told else { return };
+        let data = serde_json::to_string(&told).expect("events serialise");
+        let mut reader = serde_json::Deserializer::from_str(&data);
+        let read = StreamEvent::parse(told.name(), &mut reader).expect("events parse");
+        assert_eq!(read.as_ref(), Some(&told));
+        let revision = self.arbiter.revision();
+        let folded = self.picture.fold(revision, &told, self.now.clock_ms);
+        folded.expect("every event fits");
+    }
+
+    fn check_quiet(&mut self) {
+        let image = self.arbiter.image();
+        let oracle = Oracle::new(&image);
+        assert_eq!(oracle.next(), None, "somebody must be served");
+        assert!(image.waiters.len() <= image.policy.max_queue);
+        if oracle.keeps() {
+            self.coverage.saw("kept");
+        }
+        for (gpu, _) in image.gpus.iter().enumerate() {
+            if image
+                .leases
+                .iter()
+                .filter(|lease| lease.gpus >> gpu & 1 == 1)
+                .count()
+                > 1
+            {
+                self.coverage.saw("share");
+            }
+        }
+        let deadline = self.arbiter.next_deadline();
+        assert!(
+            deadline.is_none_or(|at_ms| at_ms > self.now.clock_ms),
+            "time stands still"
+        );
+    }
+
+    /// The folded picture says what the status says.
+    pub fn check_picture(&self) {
+        let status = self.arbiter.status(self.now, &about(), &rfc3339);
+        let at = rfc3339(self.now.wall_ms);
+        let picture = self.picture.status(self.now.clock_ms, at);
+        let paused = self.arbiter.is_shutting_down();
+        assert_eq!(
+            comparable(picture, paused),
+            comparable(status.clone(), paused)
+        );
+        for (waiter, row) in self.arbiter.waiters().zip(&status.queue) {
+            assert_eq!(waiter.id, row.request_id);
+            let view = self
+                .arbiter
+                .peek(self.now, &waiter.id, &caller())
+                .expect("it waits");
+            assert_eq!(view.state.place, Some(row.place));
+            assert_eq!(view.state.why.as_ref(), Some(&row.why));
+            assert!(row.why.behind.iter().all(|id| *id != waiter.id));
+            if !paused {
+                assert_eq!(self.picture.why(&waiter.id).as_ref(), Some(&row.why));
+            }
+        }
+        let json = serde_json::to_string(&status).expect("a status serialises");
+        assert_eq!(
+            serde_json::from_str::<Status>(&json).expect("a status parses"),
+            status
+        );
+    }
+
+    /// Law 8: the journal gives the state, and so does its image.
+    pub fn check_replay(&mut self) {
+        let mut replayed = Arbiter::new();
+        for line in &self.journal {
+            replayed.apply(&serde_json::from_str(line).expect("facts parse"));
+        }
+        assert_eq!(replayed.image(), self.arbiter.image());
+        assert_eq!(replayed, self.arbiter);
+        let json = serde_json::to_string(&self.arbiter.image()).expect("an image serialises");
+        let image: Image = serde_json::from_str(&json).expect("an image parses");
+        let restored = Arbiter::from(image);
+        assert_eq!(restored.image(), self.arbiter.image());
+        assert_eq!(restored.next_deadline(), self.arbiter.next_deadline());
+        let status = |arbiter: &Arbiter| arbiter.status(self.now, &about(), &rfc3339);
+        assert_eq!(status(&restored), status(&self.arbiter));
+    }
+
+    /// The broker dies at this instant, and another goes on from the journal.
+    pub fn crash(&mut self, host_restarted: bool) {
+        self.check_replay();
+        let image = self.arbiter.image();
+        // One of the two goes on from an image, the other from all of the journal.
+        self.twin = Arbiter::from(image);
+        self.arbiter = self.twin.clone();
+        self.start(host_restarted);
+    }
+}
+
+/// What folding the events must give: all but what was refused, and the durations of leases whose
+/// deadline moved without an event.
+fn comparable(mut status: Status, paused: bool) -> Status {
+    status.counters.refused.clear();
+    for lease in &mut status.leases {
+        lease.expires_in_ms = 0;
+    }
+    for waiter in &mut status.queue {
+        if paused {
+            waiter.why.text.clear();
+            waiter.why.code = warden::wire::WhyCode::Paused;
+            waiter.why.behind.clear();
+        }
+    }
+    status
+}
