@@ -293,6 +293,7 @@ fn prepare(db: &Connection) -> Result<(), JournalError> {
     db.execute_batch(
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = NORMAL;
+         PRAGMA temp_store = MEMORY;
          PRAGMA wal_autocheckpoint = 4096;
          PRAGMA journal_size_limit = 16777216;",
     )?;

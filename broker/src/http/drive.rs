@@ -186,7 +186,11 @@ impl Drive {
                         "the request's headers did not arrive in time; send it again",
                     ));
                 }
-                Phase::Answering => self.timer.as_mut().reset(now + LOOK_AGAIN),
+                Phase::Answering => {
+                    // Nothing to say; the limit runs anew from here.
+                    self.since = now;
+                    self.timer.as_mut().reset(now + limit);
+                }
             }
         }
         Poll::Pending
