@@ -11,7 +11,6 @@ use warden_client::{Client, FeedItem};
 
 use crate::args::MonitorArgs;
 use crate::exit::Exit;
-use crate::orders::outcome_name;
 use crate::quantity::spoken;
 use crate::status::{Style, page, print};
 
@@ -96,7 +95,7 @@ fn told(event: &StreamEvent) -> String {
         }
         StreamEvent::Renewed(lease) | StreamEvent::YieldAsked(lease) => holds(lease),
         StreamEvent::Ended(row) | StreamEvent::TimedOut(row) | StreamEvent::Cancelled(row) => {
-            let outcome = outcome_name(row.outcome);
+            let outcome = row.outcome.as_str();
             match &row.row {
                 Row::Lease(lease) => format!(
                     "{} {} {outcome} after {}",

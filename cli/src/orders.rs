@@ -2,7 +2,7 @@
 
 use std::io::{Write as _, stdout};
 
-use warden::wire::{Outcome, RequestPhase};
+use warden::wire::RequestPhase;
 use warden_client::Client;
 
 use crate::args::{CancelArgs, ForceReleaseArgs};
@@ -14,7 +14,7 @@ pub async fn cancel(client: Client, args: CancelArgs) -> anyhow::Result<Exit> {
     let state = client.cancel(&args.request).await?;
     let outcome = state.outcome.map_or_else(
         || phase_name(state.state).to_owned(),
-        |outcome| outcome_name(outcome).to_owned(),
+        |outcome| outcome.as_str().to_owned(),
     );
     let waited = spoken(state.waited_ms);
     writeln!(
@@ -68,7 +68,7 @@ pub async fn force_release(client: Client, args: ForceReleaseArgs) -> anyhow::Re
         return Ok(Exit::Success);
     };
     let ended = client.force_release(&lease).await?;
-    let outcome = outcome_name(ended.outcome);
+    let outcome = ended.outcome.as_str();
     writeln!(
         out,
         "{}: {outcome} after {}",
@@ -76,25 +76,6 @@ pub async fn force_release(client: Client, args: ForceReleaseArgs) -> anyhow::Re
         spoken(ended.held_ms)
     )?;
     Ok(Exit::Success)
-}
-
-/// As it stands in the API.
-pub fn outcome_name(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Released => "released",
-        Outcome::Expired => "expired",
-        Outcome::OwnerGone => "owner_gone",
-        Outcome::Yielded => "yielded",
-        Outcome::Forced => "forced",
-        Outcome::Reset => "reset",
-        Outcome::Undelivered => "undelivered",
-        Outcome::HostRestarted => "host_restarted",
-        Outcome::Cancelled => "cancelled",
-        Outcome::TimedOut => "timed_out",
-        Outcome::ClientGone => "client_gone",
-        Outcome::Cleared => "cleared",
-        Outcome::Impossible => "impossible",
-    }
 }
 
 fn phase_name(phase: RequestPhase) -> &'static str {

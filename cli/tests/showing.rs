@@ -208,16 +208,30 @@ fn a_stranger_on_the_port_never_gets_the_token() {
 
 #[test]
 fn the_window_is_found_in_the_path_and_told_which_broker_is_meant() {
-    use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
     // Away from where a window may have been built.
     let program = dir.path().join("warden");
-    std::fs::copy(env!("CARGO_BIN_EXE_warden"), &program).unwrap();
+    // By processes of their own: a file that any of this one's children has open for writing, in
+    // the moment between its fork and its exec, cannot be run.
+    let sh = |script: String| {
+        assert!(
+            std::process::Command::new("sh")
+                .args(["-c", &script])
+                .status()
+                .unwrap()
+                .success()
+        );
+    };
+    sh(format!(
+        "cp {} {}",
+        env!("CARGO_BIN_EXE_warden"),
+        program.display()
+    ));
     let bin = dir.path().join("bin");
     std::fs::create_dir(&bin).unwrap();
     let window = bin.join("warden-dashboard");
-    std::fs::write(&window, "#!/bin/sh\necho window \"$@\"\nexit 5\n").unwrap();
-    std::fs::set_permissions(&window, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let script = r#"printf '#!/bin/sh\necho window "$@"\nexit 5\n' >"#;
+    sh(format!("{script} {0}; chmod 755 {0}", window.display()));
     let open = |path: &std::path::Path| {
         std::process::Command::new(&program)
             .env("PATH", format!("{}:/bin:/usr/bin", path.display()))

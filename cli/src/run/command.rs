@@ -87,12 +87,12 @@ fn not_started(program: &OsStr, source: io::Error) -> CannotStart {
     }
 }
 
-/// How the command stands.
+/// What has become of the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Running, as far as is known.
+    /// Nothing new, or it was continued.
     Running,
-    /// Stopped by a signal, until it is continued.
+    /// It was stopped by a signal.
     Stopped,
     /// Over.
     Ended(Exit),
@@ -103,7 +103,7 @@ pub enum State {
 #[derive(Debug)]
 pub struct Child {
     pid: Pid,
-    state: Cell<State>,
+    ended: Cell<Option<Exit>>,
 }
 
 impl Child {
@@ -123,25 +123,30 @@ impl Child {
         let pid = pid.ok_or_else(|| cannot(io::ErrorKind::InvalidData.into()))?;
         Ok(Self {
             pid,
-            state: Cell::new(State::Running),
+            ended: Cell::new(None),
         })
     }
 
-    /// How it stands now; to be asked on every SIGCHLD.
+    /// What has become of it since the last time; to be asked on every SIGCHLD. A stop is told
+    /// once, the end for ever.
     pub fn poll(&self) -> io::Result<State> {
         let options = WaitOptions::NOHANG | WaitOptions::UNTRACED | WaitOptions::CONTINUED;
-        while !matches!(self.state.get(), State::Ended(_)) {
+        let mut state = State::Running;
+        while self.ended.get().is_none() {
             match rustix::process::waitpid(Some(self.pid), options)? {
-                Some((_, status)) => self.state.set(state_of(status)),
+                Some((_, status)) => state = state_of(status),
                 None => break,
             }
+            if let State::Ended(exit) = state {
+                self.ended.set(Some(exit));
+            }
         }
-        Ok(self.state.get())
+        Ok(self.ended.get().map_or(state, State::Ended))
     }
 
     /// Sends it a signal. One that is over has no use for it.
     pub fn signal(&self, signal: Signal) {
-        if !matches!(self.state.get(), State::Ended(_)) {
+        if self.ended.get().is_none() {
             let _ = rustix::process::kill_process(self.pid, signal);
         }
     }

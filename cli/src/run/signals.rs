@@ -66,7 +66,8 @@ impl Signals {
             if let Some(signal) = self.ready.pop_front() {
                 return signal;
             }
-            if let Err(error) = self.read().await {
+            let readable = self.pipe.readable().await;
+            if let Err(error) = readable.and_then(|()| self.read()) {
                 // The pipe is ours at both ends, so this is the system's failure; the command runs
                 // on, and KILL still ends both.
                 tracing::error!(%error, "signals can no longer be heard");
@@ -75,8 +76,20 @@ impl Signals {
         }
     }
 
-    async fn read(&mut self) -> io::Result<()> {
-        self.pipe.readable().await?;
+    /// Whether a later signal has made this one void: a stop undoes the continuation before it, and
+    /// the other way round, as the kernel has it for those that it has not delivered yet.
+    pub fn is_undone(&mut self, signal: Signal) -> bool {
+        // What cannot be read now will be complained of by `next`.
+        let _ = self.read();
+        let undoer = match signal {
+            Signal::CONT => Signal::TSTP,
+            Signal::TSTP => Signal::CONT,
+            _ => return false,
+        };
+        self.ready.contains(&undoer)
+    }
+
+    fn read(&mut self) -> io::Result<()> {
         let mut numbers = [0; 64];
         let count = match self.pipe.try_read(&mut numbers) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),

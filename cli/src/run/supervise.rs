@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 use warden::stream::{EndedRow, Row};
+use warden::wire::Outcome;
 use warden::{LeaseId, StreamEvent};
 use warden_client::{FeedItem, Lease, LeaseState, Refusal};
 
@@ -42,25 +43,19 @@ impl Session<'_> {
         let mut standing = lease.watch();
         let mut lost = None;
         let mut kill_at: Option<Instant> = None;
-        let mut is_stop_heeded = false;
         loop {
             // First, since what happened before SIGCHLD was listened to is in no stream.
             match child.poll()? {
                 State::Ended(exit) => return Ok(Ended { exit, lost }),
                 // So that the shell that waits for us sees a stopped job, whoever stopped it.
-                State::Stopped if !is_stop_heeded => {
-                    is_stop_heeded = true;
-                    stop_self();
-                }
-                State::Stopped => {}
-                State::Running => is_stop_heeded = false,
+                State::Stopped => stop_self(),
+                State::Running => {}
             }
             tokio::select! {
                 _ = children.recv() => {}
                 sent = self.signals.next() => {
-                    // One that is stopped still was not reached, whoever else was.
-                    let is_late = sent == Signal::CONT && child.poll()? == State::Stopped;
-                    if is_late || !has_reached(child, witness.as_mut(), sent).await {
+                    let has_reached = has_reached(child, witness.as_mut(), sent).await;
+                    if !has_reached && !self.signals.is_undone(sent) {
                         child.signal(sent);
                     }
                 }
@@ -105,7 +100,7 @@ impl Session<'_> {
 
 /// Why the lease is over, for people.
 pub fn reason(refusal: &Refusal) -> String {
-    let outcome = refusal.outcome().map(crate::orders::outcome_name);
+    let outcome = refusal.outcome().map(Outcome::as_str);
     let outcome = outcome.map_or_else(String::new, |outcome| format!(" ({outcome})"));
     format!(
         "the lease was taken away{outcome}: {}",
