@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use warden_reload::{Failure, Stage, Status};
 use warden_toolkit::egui::{
-    self, Align, Color32, FontId, Id, LayerId, Layout, Order, Rect, RichText, ScrollArea, Stroke,
-    StrokeKind, Ui, UiBuilder, pos2, vec2,
+    self, Align, Color32, FontFamily, FontId, Id, LayerId, Layout, Order, Rect, RichText,
+    ScrollArea, Stroke, StrokeKind, Ui, UiBuilder, pos2, vec2,
 };
 use warden_view::{Action, Picture, Rgba, Theme};
 
@@ -19,6 +19,8 @@ const TEXT_SIZE: f32 = 13.0;
 const HEAD_HEIGHT: f32 = 40.0;
 const LINE_HEIGHT: f32 = 17.0;
 const PAD: f32 = 12.0;
+/// The height of the stripes, and half their distance.
+const HAZARD: f32 = 10.0;
 
 /// What it is drawn from.
 #[derive(Debug)]
@@ -55,7 +57,9 @@ pub fn banner(ui: &mut Ui, shown: &Shown<'_>, actions: &mut Vec<Action>) -> Opti
         lines as f32 * LINE_HEIGHT + PAD
     };
     let window = ui.max_rect();
-    let height = (HEAD_HEIGHT + 1.5 * LINE_HEIGHT + more + PAD).min(window.height() / 2.0);
+    let gap = shown.theme.spacing.gap;
+    let height = HAZARD + HEAD_HEIGHT + 1.5 * LINE_HEIGHT + more + PAD + gap;
+    let height = height.min(window.height() / 2.0);
     let place = Rect::from_min_size(window.min, vec2(window.width(), height));
     egui::Area::new(Id::unique("warden reload banner"))
         .order(Order::Debug)
@@ -63,11 +67,11 @@ pub fn banner(ui: &mut Ui, shown: &Shown<'_>, actions: &mut Vec<Action>) -> Opti
         .constrain(false)
         .show(ui.ctx(), |ui| {
             ui.set_min_size(place.size());
-            let colours = &shown.theme.colours;
-            ui.painter().rect_filled(place, 0.0, colour(colours.panel));
-            let line = Rect::from_min_max(pos2(place.left(), place.bottom() - 3.0), place.max);
-            ui.painter().rect_filled(line, 0.0, colour(colours.alarm));
-            let inner = place.shrink2(vec2(PAD, PAD / 2.0));
+            ui.painter()
+                .rect_filled(place, 0.0, colour(shown.theme.colours.ground));
+            let mut frame = place.shrink(gap);
+            frame.max.y = place.bottom();
+            let inner = frame_of(ui, frame, shown.theme).shrink2(vec2(PAD, PAD / 2.0));
             ui.scope_builder(UiBuilder::new().max_rect(inner), |ui| {
                 told(ui, shown, failure, !told_at_once, actions);
             });
@@ -75,18 +79,44 @@ pub fn banner(ui: &mut Ui, shown: &Shown<'_>, actions: &mut Vec<Action>) -> Opti
     Some(place)
 }
 
+/// Outlines the banner, with stripes along its top where the theme has such; what is left of it.
+fn frame_of(ui: &Ui, frame: Rect, theme: &Theme) -> Rect {
+    let painter = ui.painter().with_clip_rect(frame);
+    let alarm = colour(theme.colours.alarm);
+    painter.rect_filled(frame, 0.0, colour(theme.colours.field));
+    let mut inner = frame;
+    if theme.ornament.hazard {
+        let (top, bottom) = (frame.top(), frame.top() + HAZARD);
+        inner.min.y = bottom;
+        let warn = colour(theme.colours.warn);
+        let mut x = frame.left() - HAZARD;
+        while x < frame.right() {
+            let stripe = vec![
+                pos2(x, bottom),
+                pos2(x + HAZARD, top),
+                pos2(x + 2.0 * HAZARD, top),
+                pos2(x + HAZARD, bottom),
+            ];
+            painter.add(egui::Shape::convex_polygon(stripe, warn, Stroke::NONE));
+            x += 2.0 * HAZARD;
+        }
+    }
+    let line = Stroke::new(theme.shape.strong, alarm);
+    ui.painter()
+        .rect_stroke(frame, theme.shape.rounding, line, StrokeKind::Inside);
+    inner
+}
+
 fn told(ui: &mut Ui, shown: &Shown<'_>, failure: &Failure, whole: bool, actions: &mut Vec<Action>) {
     let colours = &shown.theme.colours;
     ui.horizontal(|ui| {
         ui.set_height(HEAD_HEIGHT - PAD);
-        let words = format!("{}  ·  {}", heading(failure.stage), runs_on(shown));
-        ui.label(
-            RichText::new(words)
-                .size(HEAD_SIZE)
-                .color(colour(colours.alarm)),
-        );
+        let words = RichText::new(heading(failure.stage)).font(head_font(ui.ctx()));
+        ui.label(words.color(colour(colours.alarm)));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             buttons(ui, shown, failure, actions);
+            let words = RichText::new(runs_on(shown)).size(TEXT_SIZE);
+            ui.add(egui::Label::new(words.color(colour(colours.dim))).truncate());
         });
     });
     let place = failure
@@ -104,24 +134,35 @@ fn told(ui: &mut Ui, shown: &Shown<'_>, failure: &Failure, whole: bool, actions:
     }
 }
 
+/// The theme's face for headings, where the hot code has put it in place.
+fn head_font(ctx: &egui::Context) -> FontId {
+    let family = FontFamily::Name("heading".into());
+    let known = ctx.fonts(|fonts| fonts.definitions().families.contains_key(&family));
+    FontId::new(
+        HEAD_SIZE,
+        if known {
+            family
+        } else {
+            FontFamily::Proportional
+        },
+    )
+}
+
 fn buttons(ui: &mut Ui, shown: &Shown<'_>, failure: &Failure, actions: &mut Vec<Action>) {
     reload_button(ui, shown, actions);
     if let Some(place) = &failure.place {
-        if button(ui, shown.theme, "Open in editor").clicked() {
+        if button(ui, shown.theme, "OPEN IN EDITOR").clicked() {
             let (line, column) = (place.line, place.column);
-            actions.push(Action::OpenEditor {
-                file: place.file.as_str().into(),
-                line,
-                column,
-            });
+            let file = place.file.as_str().into();
+            actions.push(Action::OpenEditor { file, line, column });
         }
     }
 }
 
 fn reload_button(ui: &mut Ui, shown: &Shown<'_>, actions: &mut Vec<Action>) {
     let words = match shown.stage_now() {
-        Some(stage) => format!("Reload again  ({stage} …)"),
-        None => "Reload  Ctrl+Alt+R".to_owned(),
+        Some(stage) => format!("RELOAD AGAIN  {stage} …"),
+        None => "RELOAD  Ctrl+Alt+R".to_owned(),
     };
     if button(ui, shown.theme, &words).clicked() {
         actions.push(Action::Reload);
@@ -155,13 +196,13 @@ fn message(ui: &mut Ui, theme: &Theme, message: &str, salt: &str) {
 
 fn heading(stage: Stage) -> &'static str {
     match stage {
-        Stage::Build => "RELOAD FAILED: BUILD",
-        Stage::Load => "RELOAD FAILED: LOAD",
-        Stage::Check => "RELOAD FAILED: CHECK",
-        Stage::Migrate => "RELOAD FAILED: MIGRATE",
-        Stage::Rehearse => "RELOAD FAILED: REHEARSE",
-        Stage::Swap => "RELOAD FAILED: SWAP",
-        Stage::Probation => "RELOAD FAILED: PROBATION",
+        Stage::Build => "RELOAD FAILED AT BUILD",
+        Stage::Load => "RELOAD FAILED AT LOAD",
+        Stage::Check => "RELOAD FAILED AT CHECK",
+        Stage::Migrate => "RELOAD FAILED AT MIGRATE",
+        Stage::Rehearse => "RELOAD FAILED AT REHEARSE",
+        Stage::Swap => "RELOAD FAILED AT SWAP",
+        Stage::Probation => "RELOAD FAILED AT PROBATION",
         Stage::Trusted => "PANIC WHILE DRAWING",
     }
 }
@@ -172,7 +213,10 @@ fn runs_on(shown: &Shown<'_>) -> String {
         .as_ref()
         .and_then(|status| status.running.as_ref())
     {
-        Some(running) => format!("generation {} runs on", running.number()),
+        Some(running) => format!(
+            "generation {:02} goes on, nothing was lost",
+            running.number()
+        ),
         None => "no generation runs".to_owned(),
     }
 }

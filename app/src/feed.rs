@@ -64,6 +64,8 @@ pub struct Feed {
     setup: Setup,
     wake: Wake,
     started: Option<Started>,
+    /// None was started yet since it was asked for.
+    may_start: bool,
     snapshot: Option<Snapshot>,
     projection: Projection,
     standing: Standing,
@@ -97,6 +99,7 @@ impl Feed {
             items,
             client,
             runtime,
+            may_start: setup.may_start,
             setup,
             wake,
             started: None,
@@ -125,11 +128,14 @@ impl Feed {
     /// Asks the broker anew now, and starts one where that is allowed and none answers.
     pub fn retry(&mut self) {
         if !self.is_live() {
-            self.started = self
+            if self
                 .started
-                .take()
-                .filter(|started| started.ended().is_none());
-            self.setup.may_start |= self.started.is_none() && self.snapshot.is_some();
+                .as_ref()
+                .is_some_and(|started| started.ended().is_some())
+            {
+                self.started = None;
+            }
+            self.may_start = self.setup.may_start && self.started.is_none();
             self.restart();
         }
     }
@@ -238,7 +244,7 @@ impl Feed {
                 ..
             }
         );
-        if away && self.started.is_none() && std::mem::take(&mut self.setup.may_start) {
+        if away && self.started.is_none() && std::mem::take(&mut self.may_start) {
             match broker::start(&self.setup.endpoint, self.setup.config_dir.as_deref()) {
                 Ok(started) => {
                     standing.detail = "no broker answered; starting one".to_owned();
