@@ -87,23 +87,14 @@ fn not_started(program: &OsStr, source: io::Error) -> CannotStart {
     }
 }
 
-/// What has become of the command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Nothing new, or it was continued.
-    Running,
-    /// It was stopped by a signal.
-    Stopped,
-    /// Over.
-    Ended(Exit),
-}
-
 /// A started command. It is not reaped before [`Child::poll`] finds it over, so its pid stays its
 /// own until then, and is not used after.
 #[derive(Debug)]
 pub struct Child {
     pid: Pid,
     ended: Cell<Option<Exit>>,
+    is_stopped: Cell<bool>,
+    is_stop_new: Cell<bool>,
 }
 
 impl Child {
@@ -124,24 +115,38 @@ impl Child {
         Ok(Self {
             pid,
             ended: Cell::new(None),
+            is_stopped: Cell::new(false),
+            is_stop_new: Cell::new(false),
         })
     }
 
-    /// What has become of it since the last time; to be asked on every SIGCHLD. A stop is told
-    /// once, the end for ever.
-    pub fn poll(&self) -> io::Result<State> {
+    /// Takes in what has become of it; to be called on every SIGCHLD.
+    pub fn poll(&self) -> io::Result<()> {
         let options = WaitOptions::NOHANG | WaitOptions::UNTRACED | WaitOptions::CONTINUED;
-        let mut state = State::Running;
         while self.ended.get().is_none() {
-            match rustix::process::waitpid(Some(self.pid), options)? {
-                Some((_, status)) => state = state_of(status),
-                None => break,
-            }
-            if let State::Ended(exit) = state {
-                self.ended.set(Some(exit));
-            }
+            let Some((_, status)) = rustix::process::waitpid(Some(self.pid), options)? else {
+                break;
+            };
+            self.ended.set(end_of(status));
+            self.is_stopped.set(status.stopped());
+            self.is_stop_new.set(status.stopped());
         }
-        Ok(self.ended.get().map_or(state, State::Ended))
+        Ok(())
+    }
+
+    /// How it ended, once it has.
+    pub fn ended(&self) -> Option<Exit> {
+        self.ended.get()
+    }
+
+    /// Whether it is stopped by a signal.
+    pub fn is_stopped(&self) -> bool {
+        self.is_stopped.get()
+    }
+
+    /// Whether it was stopped since this was asked last, and is still.
+    pub fn take_stop(&self) -> bool {
+        self.is_stop_new.take()
     }
 
     /// Sends it a signal. One that is over has no use for it.
@@ -157,17 +162,15 @@ impl Child {
     }
 }
 
-fn state_of(status: WaitStatus) -> State {
+fn end_of(status: WaitStatus) -> Option<Exit> {
     let byte = |number: i32| u8::try_from(number).unwrap_or(u8::MAX);
-    if let Some(code) = status.exit_status() {
-        State::Ended(Exit::Of(byte(code)))
-    } else if let Some(signal) = status.terminating_signal() {
-        State::Ended(Exit::Signal(byte(signal)))
-    } else if status.stopped() {
-        State::Stopped
-    } else {
-        State::Running
-    }
+    let code = status.exit_status().map(|code| Exit::Of(byte(code)));
+    let signal = || {
+        status
+            .terminating_signal()
+            .map(|signal| Exit::Signal(byte(signal)))
+    };
+    code.or_else(signal)
 }
 
 fn split(command: &[OsString]) -> (&OsStr, &[OsString]) {

@@ -13,7 +13,7 @@ use warden::{LeaseId, StreamEvent};
 use warden_client::{FeedItem, Lease, LeaseState, Refusal};
 
 use crate::exit::Exit;
-use crate::run::command::{Child, State};
+use crate::run::command::Child;
 use crate::run::witness::Witness;
 use crate::run::{Session, stop_self};
 
@@ -45,17 +45,22 @@ impl Session<'_> {
         let mut kill_at: Option<Instant> = None;
         loop {
             // First, since what happened before SIGCHLD was listened to is in no stream.
-            match child.poll()? {
-                State::Ended(exit) => return Ok(Ended { exit, lost }),
+            child.poll()?;
+            if let Some(exit) = child.ended() {
+                return Ok(Ended { exit, lost });
+            }
+            if child.take_stop() {
                 // So that the shell that waits for us sees a stopped job, whoever stopped it.
-                State::Stopped => stop_self(),
-                State::Running => {}
+                stop_self();
             }
             tokio::select! {
                 _ = children.recv() => {}
                 sent = self.signals.next() => {
-                    let has_reached = has_reached(child, witness.as_mut(), sent).await;
-                    if !has_reached && !self.signals.is_undone(sent) {
+                    child.poll()?;
+                    // A continuation has not reached what is still stopped, whoever else got it.
+                    let is_due = sent == Signal::CONT && child.is_stopped();
+                    let is_due = is_due || !has_reached(child, witness.as_mut(), sent).await;
+                    if is_due && !self.signals.is_undone(sent) {
                         child.signal(sent);
                     }
                 }
