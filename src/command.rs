@@ -200,7 +200,7 @@ pub enum Reply {
         superseded: Option<Connection>,
     },
     /// Where the request stands.
-    Request(RequestView),
+    Request(Box<RequestView>),
     /// The lease lives on.
     Renewed {
         /// Which.

@@ -191,6 +191,10 @@ impl Devices {
         if (open.count_ones() as usize) < count || count == 0 {
             return 0;
         }
+        if count == 1 {
+            let rooms = positions(open).map(|position| self.room_mib(position));
+            return rooms.max().unwrap_or(0);
+        }
         let mut rooms = [0; MAX_GPUS];
         let mut len = 0;
         for position in positions(open) {

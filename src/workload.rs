@@ -34,6 +34,7 @@ pub struct Workload {
     caller: Caller,
     gpus: Vec<Gpu>,
     made: u64,
+    posted: u64,
     connection: u64,
     /// Live leases, the oldest first.
     leases: VecDeque<(LeaseId, u64)>,
@@ -79,6 +80,7 @@ impl Workload {
             },
             gpus,
             made: 0,
+            posted: 0,
             connection: 0,
             leases: VecDeque::new(),
             disconnected: VecDeque::new(),
@@ -193,7 +195,8 @@ impl Workload {
 
     fn acquire(&mut self, request: &Arc<Request>) {
         self.post(Arc::clone(request));
-        if self.made % 10 != 9 {
+        self.posted += 1;
+        if !self.posted.is_multiple_of(10) {
             return;
         }
         let Some(request_id) = request.id.clone() else {

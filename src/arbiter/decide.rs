@@ -260,7 +260,7 @@ impl Arbiter {
         let view = self
             .request_view(now, id, whereabouts)
             .ok_or_else(|| unknown_request(id))?;
-        Ok((facts, Reply::Request(view)))
+        Ok((facts, Reply::Request(Box::new(view))))
     }
 
     pub(super) fn door<'a>(&'a self, whereabouts: &'a Whereabouts) -> Option<&'a Door> {
@@ -402,7 +402,10 @@ impl Arbiter {
                     .waiter_ended(*seat, Outcome::Cancelled)
                     .into_iter()
                     .collect();
-                (facts, Reply::Request(view.ended(Outcome::Cancelled)))
+                (
+                    facts,
+                    Reply::Request(Box::new(view.ended(Outcome::Cancelled))),
+                )
             }
             Whereabouts::Leased(token) => {
                 let outcome = Outcome::Released;
@@ -410,9 +413,9 @@ impl Arbiter {
                     token: *token,
                     outcome,
                 }];
-                (facts, Reply::Request(view.ended(outcome)))
+                (facts, Reply::Request(Box::new(view.ended(outcome))))
             }
-            Whereabouts::Ended(_) => (Vec::new(), Reply::Request(view)),
+            Whereabouts::Ended(_) => (Vec::new(), Reply::Request(Box::new(view))),
         })
     }
 

@@ -255,7 +255,7 @@ mod tests {
         let mut naive: Vec<(u64, Turn)> = Vec::new();
         for step in 0..4_000u64 {
             let random = mix(step);
-            if naive.len() < 300 && random % 3 != 0 || naive.is_empty() {
+            if naive.len() < 300 && !random.is_multiple_of(3) || naive.is_empty() {
                 let entry = (1 + mix(random) % 500, random >> 8);
                 tree.insert(entry.0, entry.1, step as u32);
                 naive.push(entry);

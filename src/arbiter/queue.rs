@@ -28,6 +28,10 @@ pub(super) struct Seated {
     pub(super) usable: u64,
     /// It was passed as often as anybody may be, and comes before everyone else.
     pub(super) overdue: bool,
+    /// Its priority, then its arrival: at hand, since every index goes by it.
+    turn: Turn,
+    /// Whether the indexes have it among those that are connected.
+    here: bool,
     class: u32,
     group: u32,
     /// Its position in the line of its priority.
@@ -35,14 +39,21 @@ pub(super) struct Seated {
 }
 
 impl Seated {
-    fn turn(&self) -> Turn {
-        turn(&self.waiter)
+    fn priority(&self) -> u8 {
+        (self.turn >> ARRIVAL_BITS) as u8
+    }
+
+    fn arrival(&self) -> u64 {
+        self.turn & ((1 << ARRIVAL_BITS) - 1)
     }
 }
 
-/// By priority, then by arrival: 2^56 arrivals are a million a second for two thousand years.
+/// A million arrivals a second for two thousand years.
+const ARRIVAL_BITS: u32 = 56;
+
+/// By priority, then by arrival.
 fn turn(waiter: &Waiter) -> Turn {
-    u64::from(waiter.request.priority.0) << 56 | waiter.arrival
+    u64::from(waiter.request.priority.0) << ARRIVAL_BITS | waiter.arrival
 }
 
 type ClassKey = (Which, bool, bool);
@@ -167,12 +178,13 @@ impl Queue {
         let group = self.groups.number(group_key, || Group::new(group_key));
         self.classes.get(class).members += 1;
         self.groups.get(group).members += 1;
-        let overdue = waiter.passed >= max_bypass;
         let seated = Seated {
+            overdue: waiter.passed >= max_bypass,
+            turn: turn(&waiter),
+            here: waiter.is_connected(),
             waiter,
             shape,
             usable,
-            overdue,
             class,
             group,
             position: 0,
@@ -212,7 +224,10 @@ impl Queue {
     /// Changes what the indexes go by: whether it is connected.
     pub(super) fn reconnect(&mut self, seat: Seat, change: impl FnOnce(&mut Waiter)) {
         self.unindex(seat);
-        self.waiter_mut(seat).map(change);
+        if let Some(Some(seated)) = self.seats.get_mut(seat as usize) {
+            change(Arc::make_mut(&mut seated.waiter));
+            seated.here = seated.waiter.is_connected();
+        }
         self.index(seat);
     }
 
@@ -239,7 +254,7 @@ impl Queue {
         let Some(seated) = self.seated(seat) else {
             return;
         };
-        let (arrival, priority) = (seated.waiter.arrival, seated.waiter.request.priority.0);
+        let (arrival, priority) = (seated.arrival(), seated.priority());
         if seated.overdue {
             self.overdue.insert(arrival, seat);
             return;
@@ -259,9 +274,9 @@ impl Queue {
         let Some(seated) = self.seated(seat) else {
             return;
         };
-        let (position, priority) = (seated.position, seated.waiter.request.priority.0);
+        let (position, priority) = (seated.position, seated.priority());
         if seated.overdue {
-            let arrival = seated.waiter.arrival;
+            let arrival = seated.arrival();
             self.overdue.remove(&arrival);
         } else if let Some(line) = self.lines.get_mut(&priority) {
             line.remove(position);
@@ -275,7 +290,7 @@ impl Queue {
         let Some(Some(seated)) = self.seats.get(seat as usize) else {
             return;
         };
-        let (arrival, here) = (seated.waiter.arrival, seated.waiter.is_connected());
+        let (arrival, here) = (seated.arrival(), seated.here);
         let group = &mut self.groups.things[seated.group as usize];
         if here {
             group.here.insert(arrival, seat);
@@ -291,7 +306,7 @@ impl Queue {
                 } else {
                     &mut class.away
                 };
-                front.insert(seated.shape.vram_mib.unwrap_or(0), seated.turn(), seat);
+                front.insert(seated.shape.vram_mib.unwrap_or(0), seated.turn, seat);
             }
         }
     }
@@ -300,7 +315,7 @@ impl Queue {
         let Some(Some(seated)) = self.seats.get(seat as usize) else {
             return;
         };
-        let (arrival, here) = (seated.waiter.arrival, seated.waiter.is_connected());
+        let (arrival, here) = (seated.arrival(), seated.here);
         let group = &mut self.groups.things[seated.group as usize];
         if here {
             group.here.remove(&arrival);
@@ -319,7 +334,7 @@ impl Queue {
                 } else {
                     &mut class.away
                 };
-                front.remove(seated.shape.vram_mib.unwrap_or(0), seated.turn());
+                front.remove(seated.shape.vram_mib.unwrap_or(0), seated.turn);
             }
         }
     }
@@ -374,9 +389,9 @@ impl Queue {
             return 0;
         };
         if seated.overdue {
-            return 1 + self.overdue.range(..seated.waiter.arrival).count();
+            return 1 + self.overdue.range(..seated.arrival()).count();
         }
-        let priority = seated.waiter.request.priority.0;
+        let priority = seated.priority();
         let better: usize = self
             .lines
             .range(..priority)

@@ -102,13 +102,22 @@ impl Arbiter {
         kept: &Kept,
         front: impl Fn(&Class) -> &super::front::Front,
     ) -> Option<(&Seated, u64)> {
+        let slot = !kept.slot && self.slot_free();
+        let free = self.devices.free() & !kept.gpus;
         let mut first = None;
         for class in self.queue.classes() {
-            if class.shape.model_load && (kept.slot || !self.slot_free()) {
+            let Shape {
+                which,
+                vram_mib,
+                model_load,
+            } = class.shape;
+            if model_load && !slot {
                 continue;
             }
-            let room = match (class.shape.vram_mib, class.shape.which) {
-                (None, _) => u64::from(class.shape.choose(&self.devices, kept.gpus).is_some()),
+            // The largest share that it could be given; for a whole GPU anything above nothing.
+            let room = match (vram_mib, which) {
+                (None, Which::Any(count)) => u64::from(free.count_ones() >= count),
+                (None, Which::Named(gpus)) => u64::from(gpus & !free == 0),
                 (Some(_), Which::Any(count)) => self.devices.best_room_mib(count, kept.gpus),
                 (Some(_), Which::Named(gpus)) if gpus & kept.gpus != 0 => 0,
                 (Some(_), Which::Named(gpus)) => self.devices.least_room_mib(gpus),
