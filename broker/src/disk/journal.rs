@@ -1,4 +1,4 @@
-//! The journal: every fact, in order, in SQLite; and from time to time, in place of all before
+//! The journal: every fact, in order, in SQLite, a record for every commit; and from time to time, in place of all before
 //! it, an image of the state.
 //!
 //! A grant is told once its transaction is committed to the write-ahead log, without waiting for
@@ -28,7 +28,8 @@ const SCHEMA: i64 = 1;
 /// "Wrdn": tells this file from every other SQLite database.
 const APPLICATION: i64 = 0x5772_646e;
 
-const INSERT: &str = "INSERT INTO facts (seq, body) VALUES (?1, ?2)";
+/// A record is what one commit made durable: its facts, each a line of JSON.
+const INSERT: &str = "INSERT INTO records (seq, facts, body) VALUES (?1, ?2, ?3)";
 
 /// Why the journal cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -85,8 +86,11 @@ pub(crate) struct Journal {
     next: i64,
     /// How many have no image yet.
     facts: u64,
+    /// A transaction is open, because more than one record is to be written.
     open: bool,
+    /// The next record, and how many facts are in it.
     record: Vec<u8>,
+    pending: u64,
 }
 
 /// A journal that was just opened.
@@ -137,13 +141,14 @@ impl Journal {
         let sql = "SELECT value FROM meta WHERE key = 'boot_id'";
         let boot_id = db.query_row(sql, [], |row| row.get(0)).optional()?;
         let (mut arbiter, image_seq) = read_image(&db)?;
-        let facts = replay(&db, image_seq, &mut arbiter, seen)?;
+        let (facts, last) = replay(&db, image_seq, &mut arbiter, seen)?;
         let mut journal = Self {
             db,
-            next: image_seq + 1 + i64::try_from(facts).unwrap_or_default(),
+            next: last + 1,
             facts,
             open: false,
-            record: Vec::with_capacity(1024),
+            record: Vec::with_capacity(64 * 1024),
+            pending: 0,
         };
         if facts > MAX_FACTS_AT_START {
             journal.put_image(&arbiter)?;
@@ -168,38 +173,51 @@ impl Journal {
 
     /// Adds a fact to the next commit.
     pub(crate) fn append(&mut self, event: &Event) -> Result<(), JournalError> {
-        self.begin()?;
-        self.record.clear();
         serde_json::to_writer(&mut self.record, event).map_err(JournalError::Encode)?;
-        let mut insert = self.db.prepare_cached(INSERT)?;
-        insert.execute(params![self.next, &self.record])?;
-        self.next += 1;
-        self.facts += 1;
+        self.record.push(b'\n');
+        self.pending += 1;
         Ok(())
     }
 
     /// Whether it is time for [`Self::put_image`].
     pub(crate) fn is_long(&self) -> bool {
-        self.facts >= MAX_FACTS
+        self.facts + self.pending >= MAX_FACTS
     }
 
     /// Lets the state take the place of the facts that led to it. Part of the next commit.
     pub(crate) fn put_image(&mut self, arbiter: &Arbiter) -> Result<(), JournalError> {
         self.begin()?;
+        self.write_record()?;
         let image = serde_json::to_vec(&arbiter.image()).map_err(JournalError::Encode)?;
         self.db.execute("DELETE FROM image", [])?;
         let sql = "INSERT INTO image (seq, body) VALUES (?1, ?2)";
         self.db.execute(sql, params![self.next - 1, image])?;
-        self.db.execute("DELETE FROM facts", [])?;
+        self.db.execute("DELETE FROM records", [])?;
         self.facts = 0;
         Ok(())
     }
 
     /// Makes everything since the last commit durable.
     pub(crate) fn commit(&mut self) -> Result<(), JournalError> {
+        // One record alone is a transaction by itself.
+        self.write_record()?;
         if std::mem::take(&mut self.open) {
-            self.db.prepare_cached("COMMIT")?.execute([])?;
+            self.db.execute_batch("COMMIT")?;
         }
+        Ok(())
+    }
+
+    fn write_record(&mut self) -> Result<(), JournalError> {
+        if self.pending == 0 {
+            return Ok(());
+        }
+        let mut insert = self.db.prepare_cached(INSERT)?;
+        let pending = i64::try_from(self.pending).unwrap_or(i64::MAX);
+        insert.execute(params![self.next, pending, &self.record])?;
+        self.next += 1;
+        self.facts += self.pending;
+        self.pending = 0;
+        self.record.clear();
         Ok(())
     }
 
@@ -217,7 +235,7 @@ impl Journal {
 
     fn begin(&mut self) -> Result<(), JournalError> {
         if !self.open {
-            self.db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+            self.db.execute_batch("BEGIN IMMEDIATE")?;
             self.open = true;
         }
         Ok(())
@@ -239,37 +257,45 @@ fn read_image(db: &Connection) -> Result<(Arbiter, i64), JournalError> {
     Ok((arbiter, seq))
 }
 
-/// Applies every fact after `image_seq`, and says how many there were.
+/// Applies every fact after the record `image_seq`; says how many there were, and which record is
+/// the last.
 fn replay(
     db: &Connection,
     image_seq: i64,
     arbiter: &mut Arbiter,
     seen: &mut impl FnMut(&Arbiter, &Event, &Change, u64),
-) -> Result<u64, JournalError> {
-    let count: i64 = db.query_row("SELECT count(*) FROM facts", [], |row| row.get(0))?;
+) -> Result<(u64, i64), JournalError> {
+    let sql = "SELECT coalesce(sum(facts), 0) FROM records";
+    let count: i64 = db.query_row(sql, [], |row| row.get(0))?;
     let facts = u64::try_from(count).unwrap_or_default();
     let mut left = facts;
-    let mut next = image_seq + 1;
-    let mut rows = db.prepare("SELECT seq, body FROM facts ORDER BY seq")?;
+    let mut last = image_seq;
+    let mut rows = db.prepare("SELECT seq, body FROM records ORDER BY seq")?;
     let mut rows = rows.query([])?;
     while let Some(row) = rows.next()? {
         let seq: i64 = row.get(0)?;
-        if seq != next {
-            return Err(damaged(next, &"it is missing"));
+        if seq != last + 1 {
+            return Err(damaged(last + 1, &"it is missing"));
         }
         let body = row.get_ref(1)?;
         let body = body.as_blob().map_err(|error| damaged(seq, &error))?;
-        let event: Event = serde_json::from_slice(body).map_err(|error| damaged(seq, &error))?;
-        left = left.saturating_sub(1);
-        // A record that parses can still be about what never was.
-        let applied = catch_unwind(AssertUnwindSafe(|| {
-            let change = arbiter.apply(&event);
-            seen(arbiter, &event, &change, left);
-        }));
-        applied.map_err(|_| damaged(seq, &"it does not follow from those before it"))?;
-        next += 1;
+        for line in body
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
+            let event: Event =
+                serde_json::from_slice(line).map_err(|error| damaged(seq, &error))?;
+            left = left.saturating_sub(1);
+            // A fact that parses can still be about what never was.
+            let applied = catch_unwind(AssertUnwindSafe(|| {
+                let change = arbiter.apply(&event);
+                seen(arbiter, &event, &change, left);
+            }));
+            applied.map_err(|_| damaged(seq, &"it does not follow from those before it"))?;
+        }
+        last = seq;
     }
-    Ok(facts)
+    Ok((facts, last))
 }
 
 fn damaged(seq: i64, why: &dyn std::fmt::Display) -> JournalError {
@@ -289,11 +315,12 @@ fn prepare(db: &Connection) -> Result<(), JournalError> {
     if schema > SCHEMA {
         return Err(JournalError::Newer(schema));
     }
+    // The directory's lock has settled already that nobody else writes here.
     // Folding the log in costs two waits for the disk; every 16 MiB of it is often enough.
     db.execute_batch(
-        "PRAGMA journal_mode = WAL;
+        "PRAGMA locking_mode = EXCLUSIVE;
+         PRAGMA journal_mode = WAL;
          PRAGMA synchronous = NORMAL;
-         PRAGMA temp_store = MEMORY;
          PRAGMA wal_autocheckpoint = 4096;
          PRAGMA journal_size_limit = 16777216;",
     )?;
@@ -301,7 +328,8 @@ fn prepare(db: &Connection) -> Result<(), JournalError> {
         db.execute_batch(&format!(
             "BEGIN;
              CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-             CREATE TABLE facts (seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
+             CREATE TABLE records (
+                 seq INTEGER PRIMARY KEY, facts INTEGER NOT NULL, body BLOB NOT NULL);
              CREATE TABLE image (seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
              PRAGMA application_id = {APPLICATION};
              PRAGMA user_version = {SCHEMA};
