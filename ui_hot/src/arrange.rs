@@ -56,7 +56,7 @@ fn fitting(room: Vec2) -> Layout {
         400.0
     };
     let foot = if room.y < LOW {
-        160.0
+        172.0
     } else {
         (room.y * 0.31).clamp(196.0, 260.0)
     };
@@ -76,7 +76,10 @@ fn fitting(room: Vec2) -> Layout {
             active: holders,
         }
     } else {
-        NodeKind::Stack(vec![(holders, 0.6), (detail, 0.4)])
+        // Two cards are whole where there is room for them.
+        let main = room.y - foot - 8.0;
+        let cards = (40.0 + 2.0 * crate::holders::CARD).min(main * 0.66);
+        NodeKind::Stack(vec![(holders, cards), (detail, main - cards)])
     };
     let queue = room.x - side - if three { gpus } else { 0.0 };
     let mut columns = vec![(pane(Panel::Queue), queue), (SIDE, side)];
@@ -112,6 +115,14 @@ fn fitting(room: Vec2) -> Layout {
             kind: NodeKind::Stack(vec![(MAIN, room.y - foot), (FOOT, foot)]),
         },
     ]);
+    for node in &mut nodes {
+        if let NodeKind::Stack(children) | NodeKind::Row(children) = &mut node.kind {
+            // A room too small for them all is shared, never overdrawn.
+            children
+                .iter_mut()
+                .for_each(|(_, share)| *share = share.max(40.0));
+        }
+    }
     Layout { root: ROOT, nodes }
 }
 
@@ -280,4 +291,95 @@ pub(crate) fn from_tree(tree: &Tree<Panel>) -> Option<Layout> {
 /// A panel's tile.
 pub(crate) fn tile_of(layout: &Layout, panel: Panel) -> Option<TileId> {
     pane_node(layout, panel).map(TileId)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use warden_toolkit::egui::vec2;
+
+    const ROOMS: [Vec2; 4] = [
+        vec2(884.0, 424.0),
+        vec2(1_264.0, 632.0),
+        vec2(1_904.0, 912.0),
+        vec2(300.0, 100.0),
+    ];
+
+    #[test]
+    fn what_fits_a_room_is_sound_and_survives_the_tree() {
+        for room in ROOMS {
+            let layout = in_room(&Layout::default(), room);
+            assert!(is_sound(&layout), "{room:?}: {layout:?}");
+            let back = from_tree(&to_tree(&layout, Id::unique("test"))).expect("it is ours");
+            let mut sorted = layout.clone();
+            sorted.nodes.sort_by_key(|node| node.id);
+            assert_eq!(back, sorted, "{room:?}");
+        }
+    }
+
+    #[test]
+    fn a_queue_behind_a_tab_is_not_sound() {
+        let mut layout = fitting(ROOMS[1]);
+        for node in &mut layout.nodes {
+            match &mut node.kind {
+                NodeKind::Tabs { children, .. } => children.push(pane_id(Panel::Queue)),
+                NodeKind::Row(children) => {
+                    children.retain(|(child, _)| *child != pane_id(Panel::Queue));
+                }
+                NodeKind::Pane(_) | NodeKind::Stack(_) => {}
+            }
+        }
+        assert!(!is_sound(&layout));
+    }
+
+    #[test]
+    fn a_layout_from_elsewhere_cannot_break_the_window() {
+        let pane = |id, panel| Node {
+            id,
+            kind: NodeKind::Pane(panel),
+        };
+        let broken = [
+            Layout {
+                root: 1,
+                nodes: vec![pane(1, Panel::Queue)],
+            },
+            Layout {
+                root: 9,
+                nodes: vec![pane(1, Panel::Queue)],
+            },
+            Layout {
+                root: 1,
+                nodes: vec![Node {
+                    id: 1,
+                    kind: NodeKind::Stack(vec![(1, 1.0)]),
+                }],
+            },
+            Layout {
+                root: 1,
+                nodes: vec![Node {
+                    id: 1,
+                    kind: NodeKind::Row(vec![(2, f32::NAN)]),
+                }],
+            },
+        ];
+        for layout in broken {
+            assert!(!is_sound(&layout), "{layout:?}");
+            assert_eq!(in_room(&layout, ROOMS[1]), fitting(ROOMS[1]));
+        }
+    }
+
+    #[test]
+    fn a_chosen_tab_outlives_another_size() {
+        let mut layout = fitting(ROOMS[1]);
+        bring_to_front(&mut layout, Panel::Events);
+        let remembered = only_tabs(&layout);
+        for room in ROOMS {
+            let drawn = in_room(&remembered, room);
+            let tabs = tabs_node(&drawn, Panel::Events).expect("it is a tab");
+            let NodeKind::Tabs { active, .. } = &tabs.kind else {
+                panic!("it is a tab")
+            };
+            assert_eq!(*active, pane_id(Panel::Events), "{room:?}");
+        }
+    }
 }

@@ -80,6 +80,7 @@ impl Behavior<Panel> for Board<'_, '_> {
             Panel::Events => events::show(ui, body, scene),
             Panel::Reload => reload::show(ui, body, scene),
         }
+        paint::mend_corner(ui.painter(), rect, &self.scene.ink);
         response
     }
 

@@ -2,8 +2,8 @@
 //! accessible name and role, and shows where the focus is.
 
 use warden_toolkit::egui::{
-    Align2, Color32, CursorIcon, Id, Pos2, Rect, Response, Role, Sense, StrokeKind, Ui, WidgetInfo,
-    pos2, vec2,
+    Align2, Color32, CursorIcon, Frame, Id, Margin, Pos2, Rect, Response, RichText, Role, Sense,
+    StrokeKind, TextEdit, Ui, WidgetInfo, pos2, vec2,
 };
 use warden_view::Action;
 
@@ -126,6 +126,7 @@ impl<'a> Button<'a> {
             Weight::Alarm => ink.alarm,
         };
         let line = match self.weight {
+            _ if !self.enabled => ink.line,
             Weight::Plain => ink.line_strong.gamma_multiply(0.7),
             Weight::Accent | Weight::Alarm => colour,
         };
@@ -301,4 +302,42 @@ pub(crate) fn command(
         });
     }
     field.union(response.rect)
+}
+
+/// A field to type in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Field {
+    pub id: Id,
+    pub hint: &'static str,
+    /// The accessible name.
+    pub name: &'static str,
+}
+
+impl Field {
+    /// More than anybody types; a paste of a log does not slow the window down.
+    const LIMIT: usize = 256;
+
+    pub fn show(self, ui: &mut Ui, ink: &Ink<'_>, rect: Rect, text: &mut String) -> Response {
+        let focused = ui.ctx().memory(|memory| memory.has_focus(self.id));
+        let active = focused || !text.is_empty();
+        let line = if active {
+            ink.strong(ink.accent)
+        } else {
+            ink.outline(ink.line_strong)
+        };
+        let corner = ink.theme.shape.rounding;
+        ui.painter()
+            .rect(rect, corner, ink.field, line, StrokeKind::Inside);
+        let height = ui.fonts_mut(|fonts| fonts.row_height(&ink.body()));
+        let inner = Rect::from_center_size(rect.center(), vec2(rect.width() - 18.0, height));
+        let edit = TextEdit::singleline(text)
+            .id(self.id)
+            .frame(Frame::NONE)
+            .margin(Margin::ZERO)
+            .desired_width(inner.width())
+            .hint_text(RichText::new(self.hint).color(ink.dim))
+            .char_limit(Self::LIMIT)
+            .text_color(ink.text);
+        ui.put(inner, edit).accessible_name(self.name)
+    }
 }

@@ -1,6 +1,8 @@
 //! What is selected, in full: whole ids, the path to the grant, the line to copy.
 
-use warden_toolkit::egui::{Align2, Color32, Pos2, Rect, ScrollArea, Ui, UiBuilder, pos2, vec2};
+use warden_toolkit::egui::{
+    Align2, Color32, Pos2, Rect, ScrollArea, Sense, Ui, UiBuilder, pos2, vec2,
+};
 use warden_view::{Dialog, Gpu, Holder, Target, Text, Waiter};
 
 use crate::control::{self, Button};
@@ -136,6 +138,28 @@ impl Sheet {
         self.y += (rect.height() + 6.0).max(LINE);
     }
 
+    /// A time of day; the date and the zone on hover.
+    fn instant(&mut self, ui: &Ui, scene: &Scene<'_>, name: &str, ms: i64) {
+        self.name(ui, scene, name);
+        let whole = scene.instant(ms);
+        let today = whole.get(..10) == scene.instant(scene.now).get(..10);
+        // `2026-11-21 14:02:11 …`: the time alone, or the day with it.
+        let text = whole
+            .get(if today { 11..19 } else { 0..19 })
+            .unwrap_or(&whole);
+        let hand = Hand::body(&scene.ink);
+        let rect = paint::text(
+            ui.painter(),
+            self.value_at(),
+            Align2::LEFT_CENTER,
+            text,
+            &hand,
+        );
+        ui.interact(rect, ui.scope_id().with(("instant", name)), Sense::hover())
+            .on_hover_text(&*whole);
+        self.y += LINE;
+    }
+
     fn id(&mut self, ui: &Ui, scene: &mut Scene<'_>, name: &str, id: &Text) {
         self.name(ui, scene, name);
         control::copyable(ui, &scene.ink, self.value_at(), id, scene.actions);
@@ -174,8 +198,8 @@ fn waiter(ui: &Ui, sheet: &mut Sheet, scene: &mut Scene<'_>, place: usize, waite
     sheet.coloured(ui, scene, "why", &text, colour);
     sheet.fact(ui, scene, "operation", &waiter.operation);
     sheet.fact(ui, scene, "priority", &priority(scene, waiter.priority));
-    sheet.fact(ui, scene, "waits since", &scene.instant(waiter.arrived_ms));
-    sheet.fact(ui, scene, "gives up", &scene.instant(waiter.times_out_ms));
+    sheet.instant(ui, scene, "waits since", waiter.arrived_ms);
+    sheet.instant(ui, scene, "gives up", waiter.times_out_ms);
     if !waiter.connected {
         let warn = scene.ink.warn;
         let text = "its client is not connected; it is skipped until it comes back";
@@ -266,8 +290,8 @@ fn lease(ui: &Ui, sheet: &mut Sheet, scene: &mut Scene<'_>, holder: &Holder) {
         None => format!("none known; lives by its ttl, on {}", holder.host),
     };
     sheet.fact(ui, scene, "process", &process);
-    sheet.fact(ui, scene, "since", &scene.instant(holder.granted_ms));
-    sheet.fact(ui, scene, "deadline", &scene.instant(holder.expires_ms));
+    sheet.instant(ui, scene, "since", holder.granted_ms);
+    sheet.instant(ui, scene, "deadline", holder.expires_ms);
     let ttl = words::span(i64::try_from(holder.ttl_ms).unwrap_or(i64::MAX));
     sheet.fact(ui, scene, "ttl", &format!("{ttl} from each renewal"));
     if holder.yield_asked {

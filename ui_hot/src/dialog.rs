@@ -2,8 +2,8 @@
 //! Escape steps back and never acts; the focus begins on the way back.
 
 use warden_toolkit::egui::{
-    self, Align2, Color32, Frame, Id, Key, Modal, Modifiers, Rect, Role, Sense, Ui, WidgetInfo,
-    pos2, vec2,
+    self, Align2, Color32, Frame, Id, Key, Modal, Modifiers, Pos2, Rect, Role, Sense, Ui,
+    WidgetInfo, pos2, vec2,
 };
 use warden_view::{Action, Dialog, Text};
 
@@ -49,7 +49,7 @@ pub(crate) fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
     let id = Id::unique("warden dialog");
     let modal = Modal::new(id)
         .frame(Frame::NONE)
-        .backdrop_color(scene.ink.veil);
+        .backdrop_color(scene.live.veil);
     let response = modal.show(ui.ctx(), |ui| match ask {
         None => sheet(ui, scene),
         Some(ask) => question(ui, scene, &ask, &dialog),
@@ -191,7 +191,7 @@ fn reset() -> Ask {
 }
 
 fn panel(ui: &Ui, scene: &Scene<'_>, rect: Rect, edge: Color32, hazard: bool) {
-    let ink = &scene.ink;
+    let ink = &scene.live;
     paint::frame(ui.painter(), rect, ink, ink.panel, ink.strong(edge));
     if hazard {
         let cut = ink.theme.shape.cut;
@@ -209,7 +209,7 @@ const NAMED: usize = 6;
 fn question(ui: &mut Ui, scene: &mut Scene<'_>, ask: &Ask, dialog: &Dialog) {
     let width = WIDTH.min(ui.ctx().content_rect().width() - 48.0);
     let room = width - 2.0 * PAD;
-    let ink = &scene.ink;
+    let ink = &scene.live;
     let body = Hand::body(ink);
     // The text is measured first: the panel's height follows it.
     let text = ui
@@ -227,7 +227,7 @@ fn question(ui: &mut Ui, scene: &mut Scene<'_>, ask: &Ask, dialog: &Dialog) {
     response.widget_info(|| WidgetInfo::labeled(Role::AlertDialog, true, &ask.title));
     let edge = if ask.alarm { ink.alarm } else { ink.accent };
     panel(ui, scene, rect, edge, ask.alarm && ask.action.is_some());
-    let ink = &scene.ink;
+    let ink = &scene.live;
     let left = rect.left() + PAD;
     let at = pos2(left, rect.top() + 38.0);
     let head = Hand::head(ink, edge);
@@ -287,7 +287,7 @@ fn tick_box(ui: &Ui, scene: &mut Scene<'_>, rect: Rect, waiting: usize, ticked: 
     );
     let response = ui.interact(rect, Id::unique("warden clear queue"), Sense::click());
     response.widget_info(|| WidgetInfo::selected(Role::CheckBox, true, ticked, &label));
-    let ink = &scene.ink;
+    let ink = &scene.live;
     let square = Rect::from_min_size(pos2(rect.left(), rect.center().y - 9.0), vec2(18.0, 18.0));
     let colour = if response.hovered() {
         ink.accent
@@ -328,7 +328,7 @@ fn tick_box(ui: &Ui, scene: &mut Scene<'_>, rect: Rect, waiting: usize, ticked: 
 }
 
 fn answers(ui: &Ui, scene: &mut Scene<'_>, rect: Rect, ask: &Ask, dialog: &Dialog) {
-    let ink = &scene.ink;
+    let ink = &scene.live;
     let y = rect.bottom() - 34.0;
     let back = if ask.action.is_some() {
         "Step back"
@@ -379,21 +379,24 @@ fn focus_once(ui: &Ui, dialog: &Dialog, id: Id) {
 }
 
 fn sheet(ui: &mut Ui, scene: &mut Scene<'_>) {
-    const LINE: f32 = 26.0;
-    let groups: Vec<&str> = SHEET.iter().fold(Vec::new(), |mut groups, (group, ..)| {
-        if !groups.contains(group) {
-            groups.push(group);
-        }
-        groups
-    });
-    let width = (WIDTH + 40.0).min(ui.ctx().content_rect().width() - 48.0);
-    let height = 72.0 + LINE * SHEET.len() as f32 + 22.0 * groups.len() as f32 + 44.0;
-    let (rect, response) = ui.allocate_exact_size(vec2(width, height), Sense::hover());
+    let width = 840.0_f32.min(ui.ctx().content_rect().width() - 48.0);
+    let columns = [&["Look"][..], &["Act", "Window"][..]];
+    let lines = |groups: &[&str]| {
+        let keys = SHEET
+            .iter()
+            .filter(|(group, ..)| groups.contains(group))
+            .count();
+        SHEET_LINE * keys as f32 + SHEET_GROUP * groups.len() as f32
+    };
+    let tallest = columns
+        .iter()
+        .map(|groups| lines(groups))
+        .fold(0.0, f32::max);
+    let (rect, response) = ui.allocate_exact_size(vec2(width, 72.0 + tallest), Sense::hover());
     response.widget_info(|| WidgetInfo::labeled(Role::Dialog, true, "Keys"));
-    panel(ui, scene, rect, scene.ink.accent, false);
-    let ink = &scene.ink;
-    let left = rect.left() + PAD;
-    let at = pos2(left, rect.top() + 34.0);
+    panel(ui, scene, rect, scene.live.accent, false);
+    let ink = &scene.live;
+    let at = pos2(rect.left() + PAD, rect.top() + 34.0);
     paint::text(
         ui.painter(),
         at,
@@ -401,30 +404,12 @@ fn sheet(ui: &mut Ui, scene: &mut Scene<'_>) {
         "Keys",
         &Hand::head(ink, ink.accent),
     );
-    let mut y = rect.top() + 68.0;
-    for group in groups {
-        let at = pos2(left, y);
-        paint::text(
-            ui.painter(),
-            at,
-            Align2::LEFT_CENTER,
-            group,
-            &Hand::label(ink, ink.dim),
-        );
-        y += 22.0;
-        for (_, key, does) in SHEET.iter().filter(|(of, ..)| *of == group) {
-            control::key_cap(ui, ink, pos2(left, y), key);
-            let at = pos2(left + 150.0, y);
-            let room = rect.right() - PAD - at.x;
-            paint::fit(
-                ui.painter(),
-                at,
-                Align2::LEFT_CENTER,
-                does,
-                &Hand::body(ink),
-                room,
-            );
-            y += LINE;
+    let each = (width - 3.0 * PAD) / columns.len() as f32;
+    for (nth, groups) in columns.into_iter().enumerate() {
+        let left = rect.left() + PAD + (each + PAD) * nth as f32;
+        let mut at = pos2(left, rect.top() + 56.0);
+        for group in groups {
+            at.y = sheet_group(ui, scene, at, each, group);
         }
     }
     let keep_id = Id::unique("warden dialog keep");
@@ -436,4 +421,36 @@ fn sheet(ui: &mut Ui, scene: &mut Scene<'_>) {
     if kept.clicked() {
         close(ui, scene);
     }
+}
+
+const SHEET_LINE: f32 = 26.0;
+const SHEET_GROUP: f32 = 32.0;
+
+/// A heading and its keys. Gives where they end.
+fn sheet_group(ui: &Ui, scene: &Scene<'_>, at: Pos2, width: f32, group: &str) -> f32 {
+    let ink = &scene.live;
+    let head = pos2(at.x, at.y + 14.0);
+    paint::text(
+        ui.painter(),
+        head,
+        Align2::LEFT_CENTER,
+        group,
+        &Hand::label(ink, ink.dim),
+    );
+    let mut y = at.y + SHEET_GROUP + SHEET_LINE / 2.0 - 4.0;
+    for (_, key, does) in SHEET.iter().filter(|(of, ..)| *of == group) {
+        control::key_cap(ui, ink, pos2(at.x, y), key);
+        let text = pos2(at.x + 120.0, y);
+        let room = width - 120.0;
+        paint::fit(
+            ui.painter(),
+            text,
+            Align2::LEFT_CENTER,
+            does,
+            &Hand::body(ink),
+            room,
+        );
+        y += SHEET_LINE;
+    }
+    y - SHEET_LINE / 2.0 + 4.0
 }

@@ -1,12 +1,11 @@
 //! The event stream, the newest first.
 
 use warden_toolkit::egui::{
-    Align2, Color32, Frame, Id, Margin, Rect, RichText, Role, ScrollArea, Sense, TextEdit, Ui,
-    UiBuilder, WidgetInfo, pos2, vec2,
+    Align2, Color32, Id, Rect, Role, ScrollArea, Sense, Ui, UiBuilder, WidgetInfo, pos2, vec2,
 };
 use warden_view::{EventRow, Selection, Tone};
 
-use crate::control;
+use crate::control::{self, Field};
 use crate::paint::{self, Hand};
 use crate::queue;
 use crate::scene::Scene;
@@ -24,22 +23,14 @@ pub(crate) fn head(ui: &mut Ui, room: Rect, scene: &mut Scene<'_>) {
     if width < 80.0 {
         return;
     }
-    let ink = &scene.ink;
     let at = pos2(room.right() - width, room.center().y - 12.0);
     let rect = Rect::from_min_size(at, vec2(width, 24.0));
-    let corner = ink.theme.shape.rounding;
-    let line = ink.outline(ink.line_strong);
-    let inside = warden_toolkit::egui::StrokeKind::Inside;
-    ui.painter().rect(rect, corner, ink.field, line, inside);
-    let hint = RichText::new("filter events…").color(ink.dim);
-    let edit = TextEdit::singleline(&mut scene.memory.events_filter)
-        .id(filter_id())
-        .frame(Frame::NONE)
-        .margin(Margin::symmetric(8, 3))
-        .hint_text(hint)
-        .char_limit(256)
-        .text_color(ink.text);
-    ui.put(rect, edit).accessible_name("Filter events");
+    let field = Field {
+        id: filter_id(),
+        hint: "filter events…",
+        name: "Filter events",
+    };
+    field.show(ui, &scene.ink, rect, &mut scene.memory.events_filter);
 }
 
 pub(crate) fn show(ui: &mut Ui, body: Rect, scene: &mut Scene<'_>) {
@@ -128,7 +119,7 @@ fn row(ui: &Ui, rect: Rect, scene: &mut Scene<'_>, event: &EventRow) {
         92.0,
     );
     let x = x + 100.0;
-    let client = ((rect.width() - x + rect.left()) * 0.36).clamp(80.0, 240.0);
+    let client = ((rect.width() - x + rect.left()) * 0.36).clamp(80.0, 200.0);
     let named = paint::fit(
         painter,
         pos2(x, y),

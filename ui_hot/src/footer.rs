@@ -69,7 +69,9 @@ fn identity(ui: &Ui, rect: Rect, right: f32, scene: &Scene<'_>) {
         facts.push("started by this window".to_owned());
     }
     part(&facts.join(", "), &dim);
-    part(&format!("rev {}", words::number(broker.revision)), &dim);
+    if scene.known() {
+        part(&format!("rev {}", words::number(broker.revision)), &dim);
+    }
     if !broker.data_dir.is_empty() {
         part(&broker.data_dir, &dim);
     }
@@ -119,7 +121,7 @@ fn key(
     label: &str,
     name: &str,
 ) -> (f32, warden_toolkit::egui::Response) {
-    let ink = &scene.ink;
+    let ink = &scene.live;
     let label_width = paint::width(ui.painter(), label, &Hand::dim(ink));
     let cap_width = control::cap_width(ui, ink, cap);
     let width = cap_width + 5.0 + label_width;

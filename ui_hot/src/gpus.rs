@@ -118,7 +118,7 @@ fn card(ui: &Ui, rect: Rect, scene: &mut Scene<'_>, at: usize, gpu: &Gpu) {
         &Hand::dim(ink),
         right - left,
     );
-    paint::rule(painter, rect, rect.bottom() - 0.5, ink);
+    painter.hline(rect.x_range(), rect.bottom() - 0.5, ink.rule());
     control::focus(ui, ink, rect.shrink(4.0), &response);
     if response.clicked() {
         scene.memory.selection = Selection::Gpu(gpu.id.to_string());

@@ -12,7 +12,7 @@ use crate::scene::{Scene, Selected};
 use crate::words;
 
 /// A card's height: name, facts, deadline, how it stands.
-const CARD: f32 = 116.0;
+pub(crate) const CARD: f32 = 116.0;
 
 /// The list as a whole: what has the focus while the arrow keys move the selection.
 pub(crate) fn list_id() -> Id {
@@ -38,7 +38,11 @@ pub(crate) fn head(ui: &mut Ui, room: Rect, scene: &mut Scene<'_>) {
     let was_reset = reset.left_of(ui, ink, at, id.with("reset"));
     let count = scene.picture.holders.len();
     let hand = Hand::new(ink.title(), ink.text);
-    let text = words::number(count as u64);
+    let text = if scene.known() {
+        words::number(count as u64)
+    } else {
+        String::new()
+    };
     if paint::width(ui.painter(), &text, &hand) < was_reset.rect.left() - room.left() {
         paint::text(
             ui.painter(),
@@ -66,12 +70,8 @@ pub(crate) fn show(ui: &mut Ui, body: Rect, scene: &mut Scene<'_>) {
         return;
     }
     let needle = scene.memory.filter.trim().to_lowercase();
-    let shown: Vec<&Holder> = scene
-        .picture
-        .holders
-        .iter()
-        .filter(|holder| matches(scene, holder, &needle))
-        .collect();
+    let mut shown = in_order(scene);
+    shown.retain(|holder| matches(scene, holder, &needle));
     let mut list = body;
     list.max.y -= scene.ink.theme.shape.line;
     let response = ui.interact(list, list_id(), Sense::CLICK | Sense::FOCUSABLE);

@@ -28,7 +28,6 @@ pub(crate) struct Ink<'a> {
     pub good: Color32,
     pub warn: Color32,
     pub alarm: Color32,
-    pub on_alarm: Color32,
     pub series: [Color32; 8],
     pub on_series: Color32,
     pub veil: Color32,
@@ -41,7 +40,14 @@ impl<'a> Ink<'a> {
     pub fn new(ctx: &Context, theme: &'a Theme) -> Self {
         let heading = FontFamily::Name(HEADING.into());
         let known = ctx.fonts(|fonts| fonts.definitions().families.contains_key(&heading));
-        Self::with_heading(theme, if known { heading } else { FontFamily::Proportional })
+        Self::with_heading(
+            theme,
+            if known {
+                heading
+            } else {
+                FontFamily::Proportional
+            },
+        )
     }
 
     /// The same where no pass has begun yet and nothing can be asked for its fonts.
@@ -67,7 +73,6 @@ impl<'a> Ink<'a> {
             good: color32(colours.good),
             warn: color32(colours.warn),
             alarm: color32(colours.alarm),
-            on_alarm: color32(colours.on_alarm),
             series: colours.series.map(color32),
             on_series: color32(colours.on_series),
             veil: color32(colours.veil),
@@ -85,7 +90,6 @@ impl<'a> Ink<'a> {
             good: dim,
             warn: dim,
             alarm: dim,
-            on_alarm: self.panel,
             series: [dim; 8],
             on_series: self.panel,
             selected: self.raised,

@@ -1,6 +1,6 @@
 //! The keyboard: every action has a key, and this page is the list of them that `?` shows.
 
-use warden_toolkit::egui::{Event, EventFilter, Id, Key, Modifiers, Rect, Ui};
+use warden_toolkit::egui::{Event, EventFilter, FocusDirection, Id, Key, Modifiers, Rect, Ui};
 use warden_view::{Action, Dialog, Layout, Panel, Selection, Sort};
 
 use crate::scene::{Scene, Selected};
@@ -14,17 +14,9 @@ pub(crate) const SHEET: &[(&str, &str, &str)] = &[
     ("Look", "PgUp PgDn", "ten rows up or down"),
     ("Look", "Home End", "first or last row"),
     ("Look", "Enter", "show the selected row in full"),
-    (
-        "Look",
-        "Ctrl+1 … 7",
-        "GPUs, queue, holders, detail, timeline, events, reload",
-    ),
+    ("Look", "Ctrl+1 … 7", "a panel: GPUs, queue, holders, …"),
     ("Look", "Esc", "one step back; never acts"),
-    (
-        "Act",
-        "Del",
-        "cancel the selected waiter, release the selected lease",
-    ),
+    ("Act", "Del", "cancel the waiter, release the lease"),
     ("Act", "Ctrl+Shift+Del", "force all leases to end"),
     ("Act", "Ctrl+Shift+S", "reset what is stale"),
     ("Act", "Ctrl+Enter", "confirm what a dialog asks"),
@@ -39,7 +31,7 @@ pub(crate) const SHEET: &[(&str, &str, &str)] = &[
 
 /// Acts on the keys of this frame. A field that is typed in keeps its own.
 pub(crate) fn handle(ui: &Ui, scene: &mut Scene<'_>, room: Rect) {
-    let typing = ui.ctx().egui_wants_keyboard_input() && !tables_focused(ui);
+    let typing = typing(ui);
     if scene.memory.dialog.is_some() {
         return;
     }
@@ -62,10 +54,16 @@ pub(crate) fn handle(ui: &Ui, scene: &mut Scene<'_>, room: Rect) {
         .memory(|memory| memory.has_focus(crate::holders::list_id()));
     if lease_list {
         crate::holders::move_selection(ui, scene);
-    } else {
+    } else if table_or_nothing_focused(ui) {
         move_selection(ui, scene);
     }
     acting(ui, scene, room);
+}
+
+fn typing(ui: &Ui) -> bool {
+    ui.ctx().memory(|memory| {
+        memory.has_focus(queue::filter_id()) || memory.has_focus(crate::events::filter_id())
+    })
 }
 
 /// The tables take the arrow keys themselves, and that is no typing.
@@ -195,10 +193,12 @@ fn move_selection(ui: &Ui, scene: &mut Scene<'_>) {
     };
     let place = order.as_ref().map_or(to, |order| order[to] as usize);
     queue::select(scene, place);
-    ui.ctx()
-        .memory_mut(|memory| memory.request_focus(queue::table_id()));
-    ui.ctx()
-        .data_mut(|data| data.insert_temp(queue::table_id().with("jump"), to));
+    ui.ctx().memory_mut(|memory| {
+        memory.request_focus(queue::table_id());
+        // This key has moved the selection; it does not move the focus on as well.
+        memory.move_focus(FocusDirection::None);
+    });
+    jump(ui, queue::table_id(), to);
 }
 
 fn acting(ui: &Ui, scene: &mut Scene<'_>, room: Rect) {
@@ -300,7 +300,13 @@ pub(crate) fn keep_arrows(ui: &Ui, table: Id) {
         .memory_mut(|memory| memory.set_focus_lock_filter(table, filter));
 }
 
-/// The row that a key has just selected and that must come into sight.
+/// Brings a row of a table into sight.
+pub(crate) fn jump(ui: &Ui, table: Id, row: usize) {
+    ui.ctx()
+        .data_mut(|data| data.insert_temp(table.with("jump"), row));
+}
+
+/// The row that must come into sight.
 pub(crate) fn take_jump(ui: &Ui, table: Id) -> Option<usize> {
     ui.ctx()
         .data_mut(|data| data.remove_temp::<usize>(table.with("jump")))

@@ -70,7 +70,7 @@ pub fn ui_hot_draw(
     );
     keys::handle(ui, &mut scene, board);
     strip::show(ui, strip, &mut scene);
-    notice::show(ui, notice, &mut scene, theme);
+    notice::show(ui, notice, &mut scene);
     if board.is_positive() {
         board::show(ui, board, &mut scene);
     }

@@ -4,7 +4,7 @@
 use warden_toolkit::egui::{
     Align2, Color32, Rect, Role, Sense, StrokeKind, Ui, WidgetInfo, pos2, vec2,
 };
-use warden_view::{Action, ActionRun, LinkState, Phase, Theme};
+use warden_view::{Action, ActionRun, LinkState, Phase};
 
 use crate::control::Button;
 use crate::ink::Ink;
@@ -30,9 +30,9 @@ pub(crate) fn height(scene: &Scene<'_>) -> f32 {
     link + results
 }
 
-pub(crate) fn show(ui: &mut Ui, rect: Rect, scene: &mut Scene<'_>, theme: &Theme) {
+pub(crate) fn show(ui: &mut Ui, rect: Rect, scene: &mut Scene<'_>) {
     // The broker's state is news, not a figure from before: it keeps its colours.
-    let ink = Ink::new(ui.ctx(), theme);
+    let ink = scene.live.clone();
     let mut y = rect.top();
     if !scene.acting {
         let line = Rect::from_min_size(pos2(rect.left(), y), vec2(rect.width(), LINK));

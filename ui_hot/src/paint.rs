@@ -149,6 +149,22 @@ pub(crate) fn frame(painter: &Painter, rect: Rect, ink: &Ink<'_>, fill: Color32,
     ));
 }
 
+/// Draws a frame's lower cut corner once more, over what filled the panel.
+pub(crate) fn mend_corner(painter: &Painter, rect: Rect, ink: &Ink<'_>) {
+    let cut = ink.theme.shape.cut;
+    if cut <= 0.0 {
+        return;
+    }
+    let corner = rect.right_bottom();
+    let points = vec![corner, corner - vec2(cut, 0.0), corner - vec2(0.0, cut)];
+    painter.add(Shape::convex_polygon(points, ink.ground, Stroke::NONE));
+    let inside = rect.shrink(ink.theme.shape.line / 2.0).right_bottom();
+    painter.line_segment(
+        [inside - vec2(cut, 0.0), inside - vec2(0.0, cut)],
+        ink.rule(),
+    );
+}
+
 fn cut_corners(rect: Rect, cut: f32) -> Vec<Pos2> {
     let cut = cut.min(rect.width() / 2.0).min(rect.height() / 2.0);
     vec![
@@ -260,15 +276,19 @@ pub(crate) fn triangle(painter: &Painter, centre: Pos2, size: f32, colour: Color
 pub(crate) fn turn(painter: &Painter, centre: Pos2, radius: f32, stroke: Stroke) {
     use std::f32::consts::TAU;
     let point = |turn: f32| centre + radius * vec2((TAU * turn).cos(), (TAU * turn).sin());
-    let arc: Vec<Pos2> = (0..=18)
-        .map(|at| point(-0.08 + 0.82 * at as f32 / 18.0))
+    // From two o'clock round to noon; the head points on along the circle.
+    let arc: Vec<Pos2> = (0..=20)
+        .map(|at| point(-0.03 + 0.75 * at as f32 / 20.0))
         .collect();
-    painter.add(Shape::line(arc, stroke));
-    let tip = point(-0.08);
+    painter.add(Shape::line(
+        arc,
+        Stroke::new(stroke.width * 1.4, stroke.color),
+    ));
+    let tip = point(0.72);
     let head = vec![
-        tip + vec2(-4.5, 0.5),
-        tip + vec2(1.0, 1.5),
-        tip + vec2(1.5, -4.0),
+        tip + vec2(4.2, 0.4),
+        tip + vec2(-0.6, -3.4),
+        tip + vec2(-0.6, 3.6),
     ];
     painter.add(Shape::convex_polygon(head, stroke.color, Stroke::NONE));
 }

@@ -40,12 +40,12 @@ pub(crate) fn head(ui: &mut Ui, room: Rect, scene: &mut Scene<'_>) {
         .cap("Ctrl+Alt+R")
         .turn()
         .enabled(possible);
-    if button.width(ui, &scene.ink) > room.width() {
+    if button.width(ui, &scene.live) > room.width() {
         return;
     }
     let at = pos2(room.right(), room.center().y);
     if button
-        .left_of(ui, &scene.ink, at, ui.scope_id().with("reload"))
+        .left_of(ui, &scene.live, at, ui.scope_id().with("reload"))
         .clicked()
     {
         scene.actions.push(Action::Reload);
@@ -63,7 +63,7 @@ pub(crate) fn show(ui: &mut Ui, body: Rect, scene: &mut Scene<'_>) {
             ui.painter(),
             at,
             text,
-            &Hand::dim(&scene.ink),
+            &Hand::dim(&scene.live),
             list.width() - 40.0,
         );
         return;
@@ -83,14 +83,14 @@ pub(crate) fn show(ui: &mut Ui, body: Rect, scene: &mut Scene<'_>) {
             if let Some(failure) = &module.failure {
                 y = self::failure(ui, list, y, scene, module, failure);
             }
-            paint::rule(ui.painter(), rect, y - 0.5, &scene.ink);
+            paint::rule(ui.painter(), rect, y - 0.5, &scene.live);
         }
         ui.allocate_space(vec2(1.0, y - top));
     });
 }
 
 fn state(scene: &Scene<'_>, module: &Module) -> (String, Color32, bool) {
-    let ink = &scene.ink;
+    let ink = &scene.live;
     match module.state {
         ModuleState::Live if module.newer => ("new build available".to_owned(), ink.accent, true),
         ModuleState::Live => ("live".to_owned(), ink.good, false),
@@ -107,7 +107,7 @@ fn state(scene: &Scene<'_>, module: &Module) -> (String, Color32, bool) {
 }
 
 fn module(ui: &Ui, rect: Rect, scene: &Scene<'_>, module: &Module) {
-    let ink = &scene.ink;
+    let ink = &scene.live;
     let painter = ui.painter();
     let (left, right) = (rect.left() + ink.theme.spacing.pad, rect.right() - 16.0);
     let (top, bottom) = (rect.top() + 20.0, rect.top() + 44.0);
@@ -206,7 +206,7 @@ fn failure(
     module: &Module,
     failure: &Failure,
 ) -> f32 {
-    let ink = &scene.ink;
+    let ink = &scene.live;
     let (left, right) = (list.left() + ink.theme.spacing.pad, list.right() - 16.0);
     let lines: Vec<&str> = failure.message.lines().collect();
     let shown = lines.iter().take(MESSAGE_LINES);
@@ -226,7 +226,7 @@ fn failure(
     paint::hazard(&painter, edge, ink.alarm, ink);
     let text = format!("failed at {}: {}", stage_word(failure.stage), failure.title);
     let buttons = buttons(ui, pos2(right - 10.0, y + 20.0), scene, module, failure);
-    let ink = &scene.ink;
+    let ink = &scene.live;
     let at = pos2(left + 20.0, y + 20.0);
     let hand = Hand::body(ink).coloured(ink.alarm);
     paint::fit(
@@ -265,7 +265,7 @@ fn buttons(
     module: &Module,
     failure: &Failure,
 ) -> f32 {
-    let ink = &scene.ink;
+    let ink = &scene.live;
     let id = ui.scope_id().with(("failure", &*module.name));
     let copy = Button::new("Copy").named(format!("Copy the message of {}", module.name));
     let copy = copy.left_of(ui, ink, right, id.with("copy"));
@@ -278,7 +278,7 @@ fn buttons(
     if let Some((file, line, column)) = &failure.place {
         let at = pos2(left - 8.0, right.y);
         let open = Button::new("Open in editor").named(format!("Open {file}:{line} in the editor"));
-        let open = open.left_of(ui, &scene.ink, at, id.with("open"));
+        let open = open.left_of(ui, &scene.live, at, id.with("open"));
         left = open.rect.left();
         if open
             .on_hover_text(format!("{file}:{line}:{column}"))

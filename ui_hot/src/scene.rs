@@ -15,6 +15,8 @@ pub(crate) struct Scene<'a> {
     pub memory: &'a mut UiMemory,
     pub actions: &'a mut Vec<Action>,
     pub ink: Ink<'a>,
+    /// The same, never frozen: for what is true also while the broker does not answer.
+    pub live: Ink<'a>,
     /// The instant that the figures are true at: now, or when they froze.
     pub now: i64,
     /// The broker answers, so that actions can be offered.
@@ -36,13 +38,19 @@ impl<'a> Scene<'a> {
             picture,
             memory,
             actions,
-            ink: if frozen { ink.frozen() } else { ink },
+            ink: if frozen { ink.frozen() } else { ink.clone() },
+            live: ink,
             now: link
                 .frozen_at_ms
                 .filter(|_| frozen)
                 .unwrap_or(picture.clock.now_ms),
             acting: !frozen,
         }
+    }
+
+    /// There are figures to show: from now, or from before the broker went.
+    pub fn known(&self) -> bool {
+        self.acting || self.picture.broker.link.frozen_at_ms.is_some()
     }
 
     /// A GPU by its id.

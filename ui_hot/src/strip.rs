@@ -353,6 +353,19 @@ fn many(ui: &Ui, cell: Rect, scene: &mut Scene<'_>) {
         let text = format!("{count} {word}");
         x = control::chip(ui, ink, pos2(x + 10.0, top), &text, colour, filled).right();
     }
+    let simulated = picture.gpus.iter().filter(|gpu| gpu.simulated).count();
+    if simulated > 0 {
+        let text = format!("{simulated} simulated");
+        let at = pos2(x + 12.0, top);
+        paint::fit(
+            painter,
+            at,
+            Align2::LEFT_CENTER,
+            &text,
+            &Hand::dim(ink),
+            right - at.x,
+        );
+    }
     let response = ui.interact(cell, ui.scope_id().with("strip gpus"), Sense::click());
     let spoken = format!("{title}: {held} held, {contested} contested, {free} free");
     response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &spoken));
@@ -416,7 +429,11 @@ fn waiting(ui: &Ui, cell: Rect, scene: &Scene<'_>) {
         let text = if fits { text } else { short };
         paint::text(painter, at, Align2::RIGHT_CENTER, &text, &Hand::dim(ink));
     }
-    let n = words::number(u64::from(summary.waiting));
+    let n = if scene.known() {
+        words::number(u64::from(summary.waiting))
+    } else {
+        "–".to_owned()
+    };
     let colour = if summary.waiting > 0 {
         ink.text
     } else {
@@ -470,6 +487,9 @@ fn late(scene: &Scene<'_>) -> usize {
 /// What is stuck, or else the last wait.
 fn stuck(scene: &Scene<'_>) -> String {
     let summary = &scene.picture.summary;
+    if !scene.known() {
+        return "not known".to_owned();
+    }
     let mut parts = Vec::new();
     if late(scene) > 0 {
         parts.push(format!("{} past deadline", late(scene)));
@@ -501,7 +521,7 @@ fn code(ui: &Ui, cell: Rect, scene: &mut Scene<'_>, wide: bool) {
     let Some(module) = scene.picture.reload.modules.first() else {
         return;
     };
-    let ink = &scene.ink;
+    let ink = &scene.live;
     let painter = ui.painter();
     let [top, middle, bottom] = lines(cell);
     let (left, right) = (cell.left() + 20.0, cell.right() - 14.0);
@@ -556,7 +576,7 @@ fn code(ui: &Ui, cell: Rect, scene: &mut Scene<'_>, wide: bool) {
 }
 
 fn code_word(scene: &Scene<'_>, module: &Module) -> (String, warden_toolkit::egui::Color32) {
-    let ink = &scene.ink;
+    let ink = &scene.live;
     let since = words::span_short(scene.picture.clock.now_ms - module.since_ms);
     match module.state {
         ModuleState::Live if module.newer => ("new build".to_owned(), ink.good),

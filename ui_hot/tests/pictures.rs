@@ -11,15 +11,15 @@ const THEMES: [&str; 2] = ["nerv", "light"];
 
 /// The window at that size, in both themes.
 fn both(name: &str, size: [f32; 2], picture: &Picture, memory: &UiMemory) {
-    for theme in THEMES {
-        one(name, theme, size, picture, memory);
-    }
+    each(name, &THEMES, size, picture, memory);
 }
 
-fn one(name: &str, theme: &str, size: [f32; 2], picture: &Picture, memory: &UiMemory) {
+fn each(name: &str, themes: &[&str], size: [f32; 2], picture: &Picture, memory: &UiMemory) {
     let mut results = SnapshotResults::new();
-    let mut window = stage::drawn(size, picture.clone(), sample::theme(theme), memory.clone());
-    results.add(window.try_snapshot(format!("{name}-{theme}")));
+    for theme in themes {
+        let mut window = stage::drawn(size, picture.clone(), sample::theme(theme), memory.clone());
+        results.add(window.try_snapshot(format!("{name}-{theme}")));
+    }
 }
 
 const SMALL: [f32; 2] = [1280.0, 800.0];
@@ -34,13 +34,22 @@ fn selected() -> UiMemory {
 }
 
 fn in_front(panel: Panel) -> UiMemory {
-    let tabs = warden_view::NodeKind::Tabs { children: Vec::new(), active: panel as u64 + 1 };
+    let tabs = warden_view::NodeKind::Tabs {
+        children: Vec::new(),
+        active: panel as u64 + 1,
+    };
     let nodes = vec![warden_view::Node { id: 13, kind: tabs }];
-    UiMemory { layout: warden_view::Layout { root: 0, nodes }, ..selected() }
+    UiMemory {
+        layout: warden_view::Layout { root: 0, nodes },
+        ..selected()
+    }
 }
 
 fn asking(dialog: Dialog) -> UiMemory {
-    UiMemory { dialog: Some(dialog), ..selected() }
+    UiMemory {
+        dialog: Some(dialog),
+        ..selected()
+    }
 }
 
 #[test]
@@ -65,20 +74,35 @@ fn empty() {
 
 #[test]
 fn long_names() {
-    both("long-1280", SMALL, &sample::long(), &UiMemory {
-        selection: Selection::Lease("lease-51c0".to_owned()),
-        ..UiMemory::default()
-    });
+    both(
+        "long-1280",
+        SMALL,
+        &sample::long(),
+        &UiMemory {
+            selection: Selection::Lease("lease-51c0".to_owned()),
+            ..UiMemory::default()
+        },
+    );
 }
 
 #[test]
 fn events() {
-    both("events-1280", SMALL, &sample::busy(), &in_front(Panel::Events));
+    both(
+        "events-1280",
+        SMALL,
+        &sample::busy(),
+        &in_front(Panel::Events),
+    );
 }
 
 #[test]
 fn reload() {
-    both("reload-1280", SMALL, &sample::failed(), &in_front(Panel::Reload));
+    both(
+        "reload-1280",
+        SMALL,
+        &sample::failed(),
+        &in_front(Panel::Reload),
+    );
 }
 
 #[test]
@@ -88,12 +112,23 @@ fn gpus() {
 
 #[test]
 fn gone() {
-    both("gone-1280", SMALL, &sample::gone(LinkState::Gone), &selected());
+    both(
+        "gone-1280",
+        SMALL,
+        &sample::gone(LinkState::Gone),
+        &selected(),
+    );
 }
 
 #[test]
 fn stranger() {
-    one("stranger-1280", "nerv", SMALL, &sample::stranger(), &UiMemory::default());
+    each(
+        "stranger-1280",
+        &["nerv"],
+        SMALL,
+        &sample::stranger(),
+        &UiMemory::default(),
+    );
 }
 
 #[test]
@@ -105,8 +140,18 @@ fn results_of_actions() {
 fn asks_before_it_forces() {
     let dialog = Dialog::ForceAll { clear_queue: false };
     both("force-all-1280", SMALL, &sample::busy(), &asking(dialog));
+}
+
+#[test]
+fn asks_before_it_cancels() {
     let dialog = Dialog::Cancel("dream-7f3a09b1c41e".to_owned());
-    one("cancel-1280", "nerv", SMALL, &sample::busy(), &asking(dialog));
+    each(
+        "cancel-1280",
+        &["nerv"],
+        SMALL,
+        &sample::busy(),
+        &asking(dialog),
+    );
 }
 
 #[test]
@@ -116,12 +161,22 @@ fn keys() {
 
 #[test]
 fn ten_thousand() {
-    one("crowd-1280", "nerv", SMALL, &sample::crowd(10_000), &UiMemory::default());
+    each(
+        "crowd-1280",
+        &["nerv"],
+        SMALL,
+        &sample::crowd(10_000),
+        &UiMemory::default(),
+    );
 }
 
 #[test]
 fn other_themes() {
-    for theme in ["dark", "high-contrast"] {
-        one("busy-1280", theme, SMALL, &sample::busy(), &selected());
-    }
+    each(
+        "busy-1280",
+        &["dark", "high-contrast"],
+        SMALL,
+        &sample::busy(),
+        &selected(),
+    );
 }

@@ -6,12 +6,11 @@ mod row;
 use std::sync::Arc;
 
 use warden_toolkit::egui::{
-    Align2, Id, Margin, Rect, Role, ScrollArea, Sense, TextEdit, Ui, UiBuilder, WidgetInfo, pos2,
-    vec2,
+    Align2, Id, Rect, Role, ScrollArea, Sense, Ui, UiBuilder, WidgetInfo, pos2, vec2,
 };
 use warden_view::{Column, LinkState, Selection, Target};
 
-use crate::control;
+use crate::control::{self, Field};
 use crate::paint::{self, Hand};
 use crate::scene::Scene;
 use crate::words;
@@ -36,7 +35,9 @@ pub(crate) fn head(ui: &mut Ui, room: Rect, scene: &mut Scene<'_>) {
     let y = room.center().y;
     let whole = scene.picture.queue.len();
     let shown = rows(ui, scene).map_or(whole, |order| order.len());
-    let count = if scene.memory.filter.is_empty() {
+    let count = if !scene.known() {
+        String::new()
+    } else if scene.memory.filter.is_empty() {
         words::number(whole as u64)
     } else {
         format!(
@@ -62,33 +63,16 @@ pub(crate) fn head(ui: &mut Ui, room: Rect, scene: &mut Scene<'_>) {
 }
 
 fn filter(ui: &mut Ui, rect: Rect, scene: &mut Scene<'_>) {
-    let ink = &scene.ink;
-    let corner = ink.theme.shape.rounding;
-    let focused = ui.ctx().memory(|memory| memory.has_focus(filter_id()));
-    let active = focused || !scene.memory.filter.is_empty();
-    let line = if active {
-        ink.strong(ink.accent)
-    } else {
-        ink.outline(ink.line_strong)
+    let text = &mut scene.memory.filter;
+    let field = Field {
+        id: filter_id(),
+        hint: "filter client, why, id…",
+        name: "Filter queue and holders",
     };
-    let (text, dim) = (ink.text, ink.dim);
-    ui.painter().rect(
-        rect,
-        corner,
-        ink.field,
-        line,
-        warden_toolkit::egui::StrokeKind::Inside,
-    );
-    let hint = warden_toolkit::egui::RichText::new("filter client, why, id…").color(dim);
-    let edit = TextEdit::singleline(&mut scene.memory.filter)
-        .id(filter_id())
-        .frame(warden_toolkit::egui::Frame::NONE)
-        .margin(Margin::symmetric(8, 3))
-        .hint_text(hint)
-        .char_limit(256)
-        .text_color(text);
-    let response = ui.put(rect, edit);
-    response.accessible_name("Filter queue and holders");
+    if field.show(ui, &scene.ink, rect, text).changed() {
+        // What matches best stands at the top, wherever the table was scrolled to.
+        crate::keys::jump(ui, table_id(), 0);
+    }
 }
 
 /// The rows to show as places in the queue; `None` for all of them in order of turn.

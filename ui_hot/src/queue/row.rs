@@ -21,12 +21,12 @@ pub(super) struct Columns {
 /// Room that a column takes, beside client and why, which share what is left.
 const FIXED: [(Column, f32, f32); 6] = [
     // column, width, from this panel width on
-    (Column::Place, 52.0, 0.0),
-    (Column::Priority, 120.0, 0.0),
-    (Column::Asks, 72.0, 640.0),
-    (Column::Waited, 72.0, 0.0),
-    (Column::TimeLeft, 128.0, 0.0),
-    (Column::Passed, 70.0, 720.0),
+    (Column::Place, 48.0, 0.0),
+    (Column::Priority, 116.0, 0.0),
+    (Column::Asks, 82.0, 640.0),
+    (Column::Waited, 66.0, 0.0),
+    (Column::TimeLeft, 132.0, 0.0),
+    (Column::Passed, 64.0, 720.0),
 ];
 
 impl Columns {
@@ -36,7 +36,7 @@ impl Columns {
             let fixed = FIXED.iter().find(|(fixed, _, _)| *fixed == column);
             fixed.map_or(0.0, |(_, size, from)| match column {
                 _ if width < *from => 0.0,
-                Column::TimeLeft if !wide => 68.0,
+                Column::TimeLeft if !wide => 76.0,
                 Column::Priority if !wide => 92.0,
                 _ => *size,
             })
@@ -48,7 +48,7 @@ impl Columns {
             0.0
         };
         let rest = (width - fixed - gaps - 16.0).max(120.0);
-        let client = (rest * 0.48).min(280.0);
+        let client = (rest * 0.47).min(280.0);
         let order = [
             (Column::Place, size(Column::Place)),
             (Column::Client, client),
@@ -307,19 +307,12 @@ fn priority(ui: &Ui, left: warden_toolkit::egui::Pos2, room: f32, scene: &Scene<
     let name = scene.priority_name(priority).unwrap_or("other");
     let hand = Hand::label(ink, ink.text);
     let at = pos2(left.x + 10.0, left.y);
-    let set = paint::fit(
-        painter,
-        at,
-        Align2::LEFT_CENTER,
-        name,
-        &hand,
-        (room - 30.0).max(40.0),
-    );
+    let set = paint::fit(painter, at, Align2::LEFT_CENTER, name, &hand, room - 6.0);
     let text = priority.to_string();
     let number = paint::width(painter, &text, &Hand::dim(ink));
     // The numbers stand in a column of their own where there is room for one.
     let x = (left.x + 80.0).max(set.rect.right() + 6.0);
-    if x + number <= left.x + room + 12.0 {
+    if x + number <= left.x + room + 6.0 {
         paint::text(
             painter,
             pos2(x, left.y),

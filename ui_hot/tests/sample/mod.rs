@@ -25,21 +25,42 @@ fn texts(texts: &[&str]) -> Arc<[Text]> {
 }
 
 pub fn theme(id: &str) -> Theme {
-    let (_, text) = SHIPPED.iter().find(|(shipped, _)| *shipped == id).expect("a shipped theme");
+    let (_, text) = SHIPPED
+        .iter()
+        .find(|(shipped, _)| *shipped == id)
+        .expect("a shipped theme");
     Theme::parse(text).expect("it is read")
 }
 
 /// Nobody holds, nobody waits, and what was is still on the timeline.
 pub fn empty() -> Picture {
     let gpus: Arc<[Gpu]> = Arc::new([
-        gpu(0, GpuState::Free, &[], Some(410), Some(1), NOW - 12 * M - 40 * S),
-        gpu(1, GpuState::Free, &[], Some(307), Some(0), NOW - 2 * H - 7 * M),
+        gpu(
+            0,
+            GpuState::Free,
+            &[],
+            Some(410),
+            Some(1),
+            NOW - 12 * M - 40 * S,
+        ),
+        gpu(
+            1,
+            GpuState::Free,
+            &[],
+            Some(307),
+            Some(0),
+            NOW - 2 * H - 7 * M,
+        ),
     ]);
     let rules = Rules::default();
     let summary = Summary::of(&gpus, &[], &[], &rules, Some((3 * S, NOW - 12 * M)));
     Picture {
         serial: 1,
-        clock: Clock { now_ms: NOW, utc_offset_s: 3600, zone: t("Europe/Berlin") },
+        clock: Clock {
+            now_ms: NOW,
+            utc_offset_s: 3600,
+            zone: t("Europe/Berlin"),
+        },
         window: window("nerv"),
         broker: broker(),
         rules,
@@ -59,8 +80,22 @@ pub fn empty() -> Picture {
 /// The drawing's instant: two holders, seven waiters, one overdue, one asked to yield.
 pub fn busy() -> Picture {
     let gpus: Arc<[Gpu]> = Arc::new([
-        gpu(0, GpuState::Held, &["lease-51c0"], Some(17_613), Some(91), NOW - M - 42 * S),
-        gpu(1, GpuState::Held, &["lease-2b7e"], Some(10_035), Some(34), NOW - 2 * H - 7 * M),
+        gpu(
+            0,
+            GpuState::Held,
+            &["lease-51c0"],
+            Some(17_613),
+            Some(91),
+            NOW - M - 42 * S,
+        ),
+        gpu(
+            1,
+            GpuState::Held,
+            &["lease-2b7e"],
+            Some(10_035),
+            Some(34),
+            NOW - 2 * H - 7 * M,
+        ),
     ]);
     let holders: Arc<[Holder]> = holders().into();
     let queue: Arc<[Arc<Waiter>]> = queue().into_iter().map(Arc::new).collect();
@@ -73,7 +108,11 @@ pub fn busy() -> Picture {
         queue,
         summary,
         events: events(),
-        timeline: Timeline { bars: bars(false), depth: depth(false), ..empty().timeline },
+        timeline: Timeline {
+            bars: bars(false),
+            depth: depth(false),
+            ..empty().timeline
+        },
         ..empty()
     }
 }
@@ -90,7 +129,11 @@ pub fn long() -> Picture {
             vram_used_mib: None,
             load_percent: None,
             simulated: index % 2 == 0,
-            state: if index < 6 { GpuState::Held } else { GpuState::Free },
+            state: if index < 6 {
+                GpuState::Held
+            } else {
+                GpuState::Free
+            },
             leases: texts(if index < 6 { &["lease-51c0"] } else { &[] }),
             ..gpu(index, GpuState::Free, &[], None, None, NOW - 3 * H)
         })
@@ -102,7 +145,11 @@ pub fn long() -> Picture {
     holders[1].client = t(long);
     holders[1].expires_ms = NOW - 8 * S;
     holders[1].gpus = texts(&[&gpus[6].id]);
-    let mut queue: Vec<Waiter> = picture.queue.iter().map(|waiter| (**waiter).clone()).collect();
+    let mut queue: Vec<Waiter> = picture
+        .queue
+        .iter()
+        .map(|waiter| (**waiter).clone())
+        .collect();
     for (at, waiter) in queue.iter_mut().enumerate() {
         waiter.client = t(long);
         waiter.why.text = t(&format!("held by {long}"));
@@ -123,7 +170,11 @@ pub fn long() -> Picture {
     picture.events = picture
         .events
         .iter()
-        .map(|event| EventRow { client: t(long), what: t(&format!("on {long}")), ..event.clone() })
+        .map(|event| EventRow {
+            client: t(long),
+            what: t(&format!("on {long}")),
+            ..event.clone()
+        })
         .collect();
     picture
 }
@@ -139,7 +190,13 @@ pub fn crowd(n: usize) -> Picture {
             Arc::new(Waiter {
                 request: t(&format!("request-{at:06}")),
                 passed,
-                ..waiter(names[at % 4], [20, 0, 15, 15][at % 4], arrived, NOW + H, "1 before it")
+                ..waiter(
+                    names[at % 4],
+                    [20, 0, 15, 15][at % 4],
+                    arrived,
+                    NOW + H,
+                    "1 before it",
+                )
             })
         })
         .collect();
@@ -177,10 +234,18 @@ pub fn stranger() -> Picture {
             started_ms: None,
             started_by_window: false,
             revision: 0,
-            link: Link { state: LinkState::Stranger, since_ms: NOW, ..Link::default() },
+            link: Link {
+                state: LinkState::Stranger,
+                since_ms: NOW,
+                ..Link::default()
+            },
             ..broker()
         },
-        timeline: Timeline { span_ms: 10 * M, known_from_ms: NOW, ..Timeline::default() },
+        timeline: Timeline {
+            span_ms: 10 * M,
+            known_from_ms: NOW,
+            ..Timeline::default()
+        },
         summary: Summary::default(),
         ..empty()
     }
@@ -222,7 +287,10 @@ pub fn acted() -> Picture {
             1,
             "Reset",
             Target::None,
-            Phase::Done { at_ms: NOW - S, said: t("nothing was stale") },
+            Phase::Done {
+                at_ms: NOW - S,
+                said: t("nothing was stale"),
+            },
         ),
         run(
             2,
@@ -240,7 +308,7 @@ pub fn acted() -> Picture {
             Target::Lease(t("lease-2b7e")),
             Phase::Pending,
         ),
-        ]);
+    ]);
     picture
 }
 
@@ -265,7 +333,11 @@ fn broker() -> Broker {
         started_ms: Some(NOW - 3 * H - 12 * M),
         started_by_window: true,
         revision: 10_482,
-        link: Link { state: LinkState::Live, since_ms: NOW - 3 * H, ..Link::default() },
+        link: Link {
+            state: LinkState::Live,
+            since_ms: NOW - 3 * H,
+            ..Link::default()
+        },
     }
 }
 
@@ -319,8 +391,10 @@ fn gpu(
     since: i64,
 ) -> Gpu {
     Gpu {
-        id: t(["GPU-1f3c1a52-5f1e-4b5e-9d5a-aa0123456789", "GPU-77b0e9d4-20c1-4c39-8a41-bb0123456789"]
-            [index as usize % 2]),
+        id: t([
+            "GPU-1f3c1a52-5f1e-4b5e-9d5a-aa0123456789",
+            "GPU-77b0e9d4-20c1-4c39-8a41-bb0123456789",
+        ][index as usize % 2]),
         index,
         name: t("NVIDIA GeForce RTX 4090"),
         source: t("nvidia"),
@@ -399,10 +473,31 @@ fn queue() -> Vec<Waiter> {
     let mut rows = vec![
         row("dream-7f3a09b1c41e", "root-dreamer", 20, 118, 2, "overdue"),
         row("mic-4471", "root-mic", 0, 4, 56, "held by root-console"),
-        row("console-81aa", "root-console", 10, 31, 89, "model slot: root-console"),
+        row(
+            "console-81aa",
+            "root-console",
+            10,
+            31,
+            89,
+            "model slot: root-console",
+        ),
         row("ollama-0c44", "ollama-proxy", 15, 22, 38, "3 more urgent"),
-        row("comfy-90d1", "comfyui-batch-renderer-2", 15, 19, 41, "4 before it"),
-        row("eval-17f0", "eval-harness", 15, 12, 48, "needs 2 GPUs at once"),
+        row(
+            "comfy-90d1",
+            "comfyui-batch-renderer-2",
+            15,
+            19,
+            41,
+            "4 before it",
+        ),
+        row(
+            "eval-17f0",
+            "eval-harness",
+            15,
+            12,
+            48,
+            "needs 2 GPUs at once",
+        ),
         row("dream-8810", "root-dreamer", 20, 2, 58, "6 before it"),
     ];
     rows[0].vram_mib = Some(8_192);
@@ -455,12 +550,34 @@ fn bars(ended: bool) -> Arc<[Bar]> {
 
 fn depth(ended: bool) -> Arc<[DepthStep]> {
     let steps = [
-        (640, 1), (558, 2), (528, 3), (510, 2), (456, 3), (408, 4), (366, 3), (354, 2), (288, 3),
-        (264, 2), (246, 1), (180, 2), (144, 3), (108, 2), (96, 4), (60, 5), (30, 6), (12, 7),
+        (640, 1),
+        (558, 2),
+        (528, 3),
+        (510, 2),
+        (456, 3),
+        (408, 4),
+        (366, 3),
+        (354, 2),
+        (288, 3),
+        (264, 2),
+        (246, 1),
+        (180, 2),
+        (144, 3),
+        (108, 2),
+        (96, 4),
+        (60, 5),
+        (30, 6),
+        (12, 7),
     ];
-    let step = |(before, waiting): (i64, u32)| DepthStep { at_ms: NOW - before * S, waiting };
-    let mut depth: Vec<DepthStep> =
-        steps.into_iter().filter(|(before, _)| !ended || *before > 360).map(step).collect();
+    let step = |(before, waiting): (i64, u32)| DepthStep {
+        at_ms: NOW - before * S,
+        waiting,
+    };
+    let mut depth: Vec<DepthStep> = steps
+        .into_iter()
+        .filter(|(before, _)| !ended || *before > 360)
+        .map(step)
+        .collect();
     if ended {
         depth.push(step((354, 0)));
     }
@@ -469,26 +586,91 @@ fn depth(ended: bool) -> Arc<[DepthStep]> {
 
 fn events() -> Arc<[EventRow]> {
     let rows = [
-        (243, "granted", "root-dreamer", "GPU-00 after 58 s", "lease-6", Tone::Good),
-        (204, "queued", "eval-harness", "2 GPUs, default 15, place 6", "eval-17f0", Tone::Plain),
-        (109, "ended", "root-dreamer", "released after 2 m 14 s", "lease-6", Tone::Plain),
-        (102, "granted", "root-console", "GPU-00 after 9 s, passed root-dreamer", "lease-51c0", Tone::Good),
-        (58, "timed_out", "eval-harness", "waited 1 m 00 s, place 4, behind root-console", "eval-1", Tone::Warn),
-        (41, "ended", "comfyui-batch", "forced by the operator after 3 m 02 s", "lease-9", Tone::Alarm),
-        (12, "disconnected", "ollama-proxy", "keeps its place for 10 s", "ollama-0c44", Tone::Warn),
-        (4, "yield_asked", "root-console", "for root-dreamer, overdue", "lease-51c0", Tone::Warn),
-        (4, "queued", "root-mic", "1 GPU, mic 0, place 2", "mic-4471", Tone::Plain),
+        (
+            243,
+            "granted",
+            "root-dreamer",
+            "GPU-00 after 58 s",
+            "lease-6",
+            Tone::Good,
+        ),
+        (
+            204,
+            "queued",
+            "eval-harness",
+            "2 GPUs, default 15, place 6",
+            "eval-17f0",
+            Tone::Plain,
+        ),
+        (
+            109,
+            "ended",
+            "root-dreamer",
+            "released after 2 m 14 s",
+            "lease-6",
+            Tone::Plain,
+        ),
+        (
+            102,
+            "granted",
+            "root-console",
+            "GPU-00 after 9 s, passed root-dreamer",
+            "lease-51c0",
+            Tone::Good,
+        ),
+        (
+            58,
+            "timed_out",
+            "eval-harness",
+            "waited 1 m 00 s, place 4, behind root-console",
+            "eval-1",
+            Tone::Warn,
+        ),
+        (
+            41,
+            "ended",
+            "comfyui-batch",
+            "forced by the operator after 3 m 02 s",
+            "lease-9",
+            Tone::Alarm,
+        ),
+        (
+            12,
+            "disconnected",
+            "ollama-proxy",
+            "keeps its place for 10 s",
+            "ollama-0c44",
+            Tone::Warn,
+        ),
+        (
+            4,
+            "yield_asked",
+            "root-console",
+            "for root-dreamer, overdue",
+            "lease-51c0",
+            Tone::Warn,
+        ),
+        (
+            4,
+            "queued",
+            "root-mic",
+            "1 GPU, mic 0, place 2",
+            "mic-4471",
+            Tone::Plain,
+        ),
     ];
     rows.into_iter()
         .enumerate()
-        .map(|(at, (before, kind, client, what, subject, tone))| EventRow {
-            id: 10_474 + at as u64,
-            at_ms: NOW - before * S,
-            kind: t(kind),
-            client: t(client),
-            what: t(what),
-            subject: t(subject),
-            tone,
-        })
+        .map(
+            |(at, (before, kind, client, what, subject, tone))| EventRow {
+                id: 10_474 + at as u64,
+                at_ms: NOW - before * S,
+                kind: t(kind),
+                client: t(client),
+                what: t(what),
+                subject: t(subject),
+                tone,
+            },
+        )
         .collect()
 }

@@ -17,16 +17,17 @@ pub type Window = Harness<'static, Stage>;
 
 /// Without a renderer: for driving.
 pub fn window(size: impl Into<Vec2>, picture: Picture, theme: Theme) -> Window {
-    with_memory(Harness::builder(), size, picture, theme, UiMemory::default())
+    with_memory(
+        Harness::builder(),
+        size,
+        picture,
+        theme,
+        UiMemory::default(),
+    )
 }
 
 /// With one: for pictures.
-pub fn drawn(
-    size: impl Into<Vec2>,
-    picture: Picture,
-    theme: Theme,
-    memory: UiMemory,
-) -> Window {
+pub fn drawn(size: impl Into<Vec2>, picture: Picture, theme: Theme, memory: UiMemory) -> Window {
     with_memory(Harness::builder().wgpu(), size, picture, theme, memory)
 }
 
@@ -37,13 +38,25 @@ fn with_memory(
     theme: Theme,
     memory: UiMemory,
 ) -> Window {
-    let named = picture.window.themes.iter().find(|named| *named.name == *theme.name);
+    let named = picture
+        .window
+        .themes
+        .iter()
+        .find(|named| *named.name == *theme.name);
     picture.window.theme = named.expect("a shipped theme").id.clone();
     let fonts = theme.clone();
     let mut window = builder
         .with_size(size)
         .with_context_setup(move |ctx| ui_hot::ui_hot_style(ctx, &fonts))
-        .build_ui_state(draw, Stage { picture, theme, memory, actions: Vec::new() });
+        .build_ui_state(
+            draw,
+            Stage {
+                picture,
+                theme,
+                memory,
+                actions: Vec::new(),
+            },
+        );
     window.run();
     window
 }
@@ -52,6 +65,11 @@ fn draw(ui: &mut egui::Ui, stage: &mut Stage) {
     let whole = ui.ctx().content_rect();
     let mut ui = ui.new_child(UiBuilder::new().id_salt("window").max_rect(whole));
     ui.set_clip_rect(whole);
-    let Stage { picture, theme, memory, actions } = stage;
+    let Stage {
+        picture,
+        theme,
+        memory,
+        actions,
+    } = stage;
     ui_hot::ui_hot_draw(&mut ui, picture, theme, memory, actions);
 }
