@@ -205,7 +205,7 @@ impl Arbiter {
         let Whereabouts::Waiting(seat) = self.memory.request(request_id)? else {
             return None;
         };
-        self.queue.seated(*seat).map(|seated| &*seated.waiter)
+        self.queue.seated(seat).map(|seated| &*seated.waiter)
     }
 
     /// One live lease.

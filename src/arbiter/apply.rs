@@ -166,7 +166,7 @@ impl Arbiter {
 
     pub(super) fn waiting(&self, id: &RequestId) -> Option<Seat> {
         match self.memory.request(id)? {
-            Whereabouts::Waiting(seat) => Some(*seat),
+            Whereabouts::Waiting(seat) => Some(seat),
             _ => None,
         }
     }
@@ -195,7 +195,7 @@ impl Arbiter {
     }
 
     fn joined(&mut self, at: Now, joined: &Joined) -> Option<Change> {
-        match *self.memory.request(&joined.request_id)? {
+        match self.memory.request(&joined.request_id)? {
             Whereabouts::Waiting(seat) => {
                 self.queue.reconnect(seat, |waiter| {
                     waiter.connection = Some(joined.connection);
@@ -217,14 +217,12 @@ impl Arbiter {
     fn looked(&mut self, at: Now, id: &RequestId, connection: Connection) {
         match self.memory.request(id) {
             Some(Whereabouts::Waiting(seat)) => {
-                let seat = *seat;
                 self.set_gone_at(seat, Some(at.clock_ms + super::LOOK_MS));
                 if let Some(waiter) = self.queue.waiter_mut(seat) {
                     waiter.connection = Some(connection);
                 }
             }
             Some(Whereabouts::Leased(token)) => {
-                let token = *token;
                 self.change_lease(token, |lease| deliver(at, lease, connection));
             }
             _ => {}

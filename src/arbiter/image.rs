@@ -65,9 +65,7 @@ impl Arbiter {
                 .collect(),
             leases: self.leases().cloned().collect(),
             waiters,
-            ended_requests: requests
-                .map(|(id, ended)| (id.clone(), ended.clone()))
-                .collect(),
+            ended_requests: requests.cloned().collect(),
             ended_leases: leases
                 .map(|(token, ended)| (token, ended.clone()))
                 .collect(),

@@ -1,6 +1,6 @@
 //! What became of each request and lease: where a live one is, and how the last ones ended.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
@@ -14,12 +14,13 @@ use crate::wire::Outcome;
 pub const REMEMBERED: usize = 100_000;
 
 /// Where a request is.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Whereabouts {
     Waiting(Seat),
     /// By its token.
     Leased(u64),
-    Ended(EndedRequest),
+    /// By its number in order of end.
+    Ended(u64),
 }
 
 /// A request that is over.
@@ -44,19 +45,23 @@ pub struct EndedLease {
     pub held_ms: u64,
 }
 
-/// Finds requests by id and ended leases by token. Never iterated where order matters: the
-/// hasher is seeded anew in each process, since clients choose the ids.
+/// Finds requests by id and ended leases by token. The hash table is never iterated: its hasher is
+/// seeded anew in each process, since clients choose the ids.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Memory {
     requests: HashMap<RequestId, Whereabouts, RandomState>,
-    ended_requests: VecDeque<RequestId>,
-    leases: HashMap<u64, EndedLease, RandomState>,
+    /// By their number, from `forgotten` on.
+    ended_requests: VecDeque<(RequestId, EndedRequest)>,
+    /// How many ended requests are remembered no more.
+    forgotten: u64,
+    leases: BTreeMap<u64, EndedLease>,
+    /// Their tokens in order of end.
     ended_leases: VecDeque<u64>,
 }
 
 impl Memory {
-    pub(super) fn request(&self, id: &RequestId) -> Option<&Whereabouts> {
-        self.requests.get(id)
+    pub(super) fn request(&self, id: &RequestId) -> Option<Whereabouts> {
+        self.requests.get(id).copied()
     }
 
     pub(super) fn put(&mut self, id: RequestId, whereabouts: Whereabouts) {
@@ -69,13 +74,21 @@ impl Memory {
             self.requests.remove(&id);
             return;
         }
-        self.requests.insert(id.clone(), Whereabouts::Ended(ended));
-        self.ended_requests.push_back(id);
+        let number = self.forgotten + self.ended_requests.len() as u64;
+        self.requests.insert(id.clone(), Whereabouts::Ended(number));
+        self.ended_requests.push_back((id, ended));
         if self.ended_requests.len() > REMEMBERED
-            && let Some(oldest) = self.ended_requests.pop_front()
+            && let Some((oldest, _)) = self.ended_requests.pop_front()
         {
+            self.forgotten += 1;
             self.requests.remove(&oldest);
         }
+    }
+
+    /// An ended request by its number.
+    pub(super) fn ended_request(&self, number: u64) -> Option<&EndedRequest> {
+        let position = usize::try_from(number.checked_sub(self.forgotten)?).ok()?;
+        self.ended_requests.get(position).map(|(_, ended)| ended)
     }
 
     /// A lease is over.
@@ -94,13 +107,8 @@ impl Memory {
     }
 
     /// Ended requests, the oldest first.
-    pub(super) fn ended_requests(&self) -> impl Iterator<Item = (&RequestId, &EndedRequest)> {
-        self.ended_requests
-            .iter()
-            .filter_map(|id| match self.requests.get(id) {
-                Some(Whereabouts::Ended(ended)) => Some((id, ended)),
-                _ => None,
-            })
+    pub(super) fn ended_requests(&self) -> impl Iterator<Item = &(RequestId, EndedRequest)> {
+        self.ended_requests.iter()
     }
 
     /// Ended leases, the oldest first.

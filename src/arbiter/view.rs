@@ -80,7 +80,7 @@ impl Arbiter {
         &self,
         now: Now,
         id: &RequestId,
-        whereabouts: &Whereabouts,
+        whereabouts: Whereabouts,
     ) -> Option<RequestView> {
         let state = |state, waited_ms| RequestState {
             request_id: id.clone(),
@@ -94,14 +94,14 @@ impl Arbiter {
         };
         Some(match whereabouts {
             Whereabouts::Waiting(seat) => {
-                let seated = self.queue.seated(*seat)?;
+                let seated = self.queue.seated(seat)?;
                 let waiter = &seated.waiter;
                 let waited_ms = now.clock_ms.saturating_sub(waiter.arrived.clock_ms);
                 let times_out_in_ms = waiter.times_out_at_ms().saturating_sub(now.clock_ms);
                 let in_turn = || self.queue.in_turn().map(Seated::person);
                 let why = self.explainer().why(&seated.person(), in_turn);
                 let state = RequestState {
-                    place: Some(self.queue.place(*seat) as u64),
+                    place: Some(self.queue.place(seat) as u64),
                     times_out_in_ms: Some(times_out_in_ms),
                     why: Some(why),
                     ..state(RequestPhase::Waiting, waited_ms)
@@ -109,7 +109,7 @@ impl Arbiter {
                 RequestView { state, grant: None }
             }
             Whereabouts::Leased(token) => {
-                let mut lease = Lease::clone(self.leases.get(token)?);
+                let mut lease = Lease::clone(self.leases.get(&token)?);
                 super::apply::deliver(now, &mut lease, Connection(0));
                 let state = state(RequestPhase::Granted, lease.waited_ms);
                 RequestView {
@@ -117,7 +117,8 @@ impl Arbiter {
                     grant: Some(self.grant(now, &lease)),
                 }
             }
-            Whereabouts::Ended(ended) => {
+            Whereabouts::Ended(number) => {
+                let ended = self.memory.ended_request(number)?;
                 let view = state(RequestPhase::Ended, ended.waited_ms);
                 RequestView {
                     state: view,
@@ -269,7 +270,7 @@ impl Arbiter {
     fn current_waiter(&self, now: Now, waiter: &Waiter) -> WaiterStatus {
         let seated = match self.memory.request(&waiter.id) {
             Some(Whereabouts::Waiting(seat)) => {
-                self.queue.seated(*seat).map(|seated| (*seat, seated))
+                self.queue.seated(seat).map(|seated| (seat, seated))
             }
             _ => None,
         };
