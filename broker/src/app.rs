@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use warden::wire::Status;
 use warden::{Code, Command, Gpu, Policy, Snapshot};
 
 use crate::clock::{Face, rfc3339};
 use crate::engine::Desk;
-use crate::engine::inbox::{Inbox, Input};
 use crate::http::answer::Failure;
 use crate::stream::Stream;
 
@@ -31,7 +30,6 @@ pub(crate) struct App {
 #[derive(Debug)]
 pub(crate) struct Ready {
     pub(crate) desk: Desk,
-    pub(crate) inbox: Arc<Inbox>,
     pub(crate) stream: Arc<Stream>,
     pub(crate) policy: Policy,
     pub(crate) gpus: Vec<Gpu>,
@@ -74,9 +72,7 @@ impl Ready {
         if let Ok(Some(picture)) = latest {
             return Ok(picture);
         }
-        let (to, picture) = oneshot::channel();
-        self.inbox.offer(Input::Picture(to))?;
-        let picture = picture.await.map_err(|_| Failure::shutting_down())?;
+        let picture = self.desk.picture().await?;
         self.stream.renew(picture.clone());
         Ok(picture)
     }

@@ -16,7 +16,7 @@ use crate::disk::directory::Directory;
 use crate::disk::journal::{FILE as JOURNAL, Journal, JournalError, Opened};
 use crate::disk::reserve::{FILE as RESERVE, Reserve};
 use crate::engine::inbox::Inbox;
-use crate::engine::{Desk, Engine, Parts};
+use crate::engine::{Desk, Engine, Parts, Workshop};
 use crate::error::ServeError;
 use crate::owners::Watch;
 use crate::policy_file;
@@ -105,11 +105,13 @@ pub(crate) fn begin(
     };
     let engine =
         Engine::start(parts, start).map_err(|error| unusable(JOURNAL, error.to_string()))?;
-    let ready = ready(&engine, inbox, stream);
+    let ready = ready(&engine, stream);
+    let workshop = Arc::new(Workshop::new(engine, Arc::clone(&inbox)));
+    let ready = ready(Desk::new(inbox, Arc::clone(&workshop)));
     let (tell, ended) = oneshot::channel();
     thread::Builder::new()
         .name("engine".to_owned())
-        .spawn(move || drop(tell.send(engine.run())))
+        .spawn(move || drop(tell.send(workshop.run())))
         .map_err(|source| ServeError::System {
             what: "start the engine's thread",
             source,
@@ -117,17 +119,20 @@ pub(crate) fn begin(
     Ok(Begun { ready, ended })
 }
 
-fn ready(engine: &Engine, inbox: Arc<Inbox>, stream: Arc<Stream>) -> Ready {
+/// What the routes take from the engine before it goes to its workshop.
+fn ready(engine: &Engine, stream: Arc<Stream>) -> impl FnOnce(Desk) -> Ready + use<> {
     let arbiter = engine.arbiter();
     let Counters { refused, .. } = arbiter.counters().clone();
-    Ready {
-        desk: Desk::new(Arc::clone(&inbox)),
-        inbox,
+    let policy = arbiter.policy().clone();
+    let gpus = arbiter.gpus().cloned().collect();
+    let clock = engine.clock();
+    move |desk| Ready {
+        desk,
         stream,
-        policy: arbiter.policy().clone(),
-        gpus: arbiter.gpus().cloned().collect(),
+        policy,
+        gpus,
         host: host_name().into(),
-        clock: engine.clock(),
+        clock,
         refusals: Refusals::new(refused),
         status_slots: Ready::status_slots(),
     }

@@ -1,20 +1,23 @@
-//! The engine: one thread that owns the arbiter and the journal, and what leads to and from it.
+//! The engine, which owns the arbiter and the journal and is worked by one thread at a time, and
+//! what leads to and from it.
 
 pub(crate) mod inbox;
 mod outbox;
 mod owned;
 mod turn;
+mod workshop;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::oneshot;
-use warden::{Command, Connection, RequestId};
+use warden::{Command, Connection, RequestId, Snapshot};
 
 use crate::engine::inbox::{Answer, Inbox, Input};
 use crate::http::answer::Failure;
 
 pub(crate) use turn::{Engine, Parts};
+pub(crate) use workshop::Workshop;
 
 /// The lease that an answer hands over. Dropped without [`Delivery::delivered`], it says that
 /// nobody got it.
@@ -55,14 +58,15 @@ impl Drop for Delivery {
 #[derive(Clone, Debug)]
 pub(crate) struct Desk {
     inbox: Arc<Inbox>,
+    workshop: Arc<Workshop>,
     connections: Arc<AtomicU64>,
 }
 
 impl Desk {
-    /// A desk before an engine whose journal has seen no connection number above `last`.
-    pub(crate) fn new(inbox: Arc<Inbox>) -> Self {
+    pub(crate) fn new(inbox: Arc<Inbox>, workshop: Arc<Workshop>) -> Self {
         Self {
             inbox,
+            workshop,
             connections: Arc::new(AtomicU64::new(1)),
         }
     }
@@ -72,10 +76,23 @@ impl Desk {
         Connection(self.connections.fetch_add(1, Ordering::Relaxed))
     }
 
+    fn put(&self, input: Input) -> Result<(), Failure> {
+        self.inbox.offer(input)?;
+        self.workshop.nudge();
+        Ok(())
+    }
+
+    /// The whole state as it is now.
+    pub(crate) async fn picture(&self) -> Result<Snapshot, Failure> {
+        let (to, picture) = oneshot::channel();
+        self.put(Input::Picture(to))?;
+        picture.await.map_err(|_| Failure::shutting_down())
+    }
+
     /// Asks, and waits for the answer.
     pub(crate) async fn ask(&self, command: Command) -> Answer {
         let (to, answer) = oneshot::channel();
-        self.inbox.offer(Input::Ask { command, to })?;
+        self.put(Input::Ask { command, to })?;
         answer
             .await
             .unwrap_or_else(|_| Err(Failure::shutting_down()))
@@ -84,7 +101,7 @@ impl Desk {
     /// Posts a reset, and waits for the answer.
     pub(crate) async fn reset(&self) -> Answer {
         let (to, answer) = oneshot::channel();
-        self.inbox.offer(Input::Reset { to })?;
+        self.put(Input::Reset { to })?;
         answer
             .await
             .unwrap_or_else(|_| Err(Failure::shutting_down()))
@@ -99,7 +116,7 @@ impl Desk {
     ) -> Answer {
         let connection = self.connection();
         let (to, answer) = oneshot::channel();
-        self.inbox.offer(Input::Lock {
+        self.put(Input::Lock {
             request,
             caller,
             connection,

@@ -23,6 +23,8 @@ const BESIDE: [&str; 2] = ["-wal", "-shm"];
 const MAX_FACTS: u64 = 1_000_000;
 /// At a start, when replaying has already taken a while, fewer will do.
 const MAX_FACTS_AT_START: u64 = 100_000;
+/// Commits after which the log is folded in: some 16 MiB of it.
+const FOLD_AFTER: u32 = 2_000;
 /// Grows with every change of the tables or of what a record means.
 const SCHEMA: i64 = 1;
 /// "Wrdn": tells this file from every other SQLite database.
@@ -91,6 +93,8 @@ pub(crate) struct Journal {
     /// The next record, and how many facts are in it.
     record: Vec<u8>,
     pending: u64,
+    /// Commits since the log was folded in.
+    unfolded: u32,
 }
 
 /// A journal that was just opened.
@@ -149,6 +153,7 @@ impl Journal {
             open: false,
             record: Vec::with_capacity(64 * 1024),
             pending: 0,
+            unfolded: 0,
         };
         if facts > MAX_FACTS_AT_START {
             journal.put_image(&arbiter)?;
@@ -216,9 +221,26 @@ impl Journal {
         insert.execute(params![self.next, pending, &self.record])?;
         self.next += 1;
         self.facts += self.pending;
+        self.unfolded += 1;
         self.pending = 0;
         self.record.clear();
         Ok(())
+    }
+
+    /// Whether the log is long enough for [`Self::fold`].
+    pub(crate) fn wants_folding(&self) -> bool {
+        self.unfolded >= FOLD_AFTER
+    }
+
+    /// Brings the log into the file proper. Waits for the disk.
+    pub(crate) fn fold(&mut self) {
+        self.unfolded = 0;
+        let folded = self
+            .db
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        if let Err(error) = folded {
+            tracing::warn!(%error, "the journal's log was not folded in, and grows");
+        }
     }
 
     /// Brings the log into the file proper, so that the next start reads one file.
@@ -316,12 +338,12 @@ fn prepare(db: &Connection) -> Result<(), JournalError> {
         return Err(JournalError::Newer(schema));
     }
     // The directory's lock has settled already that nobody else writes here.
-    // Folding the log in costs two waits for the disk; every 16 MiB of it is often enough.
+    // Folding the log in waits for the disk, so it is done where nobody waits for an answer.
     db.execute_batch(
         "PRAGMA locking_mode = EXCLUSIVE;
          PRAGMA journal_mode = WAL;
          PRAGMA synchronous = NORMAL;
-         PRAGMA wal_autocheckpoint = 4096;
+         PRAGMA wal_autocheckpoint = 0;
          PRAGMA journal_size_limit = 16777216;",
     )?;
     if tables == 0 {

@@ -76,16 +76,17 @@ pub(crate) struct Inbox {
 struct Queue {
     inputs: Vec<Input>,
     asleep: bool,
+    woken: bool,
     closed: bool,
 }
 
 impl Inbox {
-    /// Puts in what can be refused.
+    /// Puts in what can be refused. Who does so nudges the workshop next.
     ///
     /// # Errors
     /// Where the inbox is full, or the engine gone.
     pub(crate) fn offer(&self, input: Input) -> Result<(), Failure> {
-        let queue = self.lock();
+        let mut queue = self.lock();
         if queue.closed {
             return Err(Failure::shutting_down());
         }
@@ -95,23 +96,29 @@ impl Inbox {
                 "more requests are coming in than the broker can take; try again in a moment",
             ));
         }
-        self.push(queue, input);
+        queue.inputs.push(input);
         Ok(())
     }
 
-    /// Puts in what must not be lost.
+    /// Puts in what must not be lost; the engine's thread takes it up.
     pub(crate) fn tell(&self, input: Input) {
-        let queue = self.lock();
-        if !queue.closed {
-            self.push(queue, input);
+        let mut queue = self.lock();
+        if queue.closed {
+            return;
+        }
+        queue.inputs.push(input);
+        let asleep = std::mem::take(&mut queue.asleep);
+        drop(queue);
+        if asleep {
+            self.filled.notify_one();
         }
     }
 
-    /// Moves everything into `into`, which is empty; waits for something for at most this long,
-    /// or for as long as it takes.
-    pub(crate) fn drain(&self, into: &mut Vec<Input>, patience: Option<Duration>) {
+    /// Waits until there is something in it or [`Self::wake`] is called, for at most this long, or
+    /// for as long as it takes.
+    pub(crate) fn wait(&self, patience: Option<Duration>) {
         let mut queue = self.lock();
-        if queue.inputs.is_empty() && patience != Some(Duration::ZERO) {
+        if queue.inputs.is_empty() && !queue.woken && patience != Some(Duration::ZERO) {
             queue.asleep = true;
             queue = match patience {
                 Some(patience) => {
@@ -125,7 +132,37 @@ impl Inbox {
             };
             queue.asleep = false;
         }
-        std::mem::swap(&mut queue.inputs, into);
+        queue.woken = false;
+    }
+
+    /// Moves everything into `into`, which is empty.
+    pub(crate) fn drain(&self, into: &mut Vec<Input>) {
+        std::mem::swap(&mut self.lock().inputs, into);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().inputs.is_empty()
+    }
+
+    /// Wakes the engine's thread, should it sleep before an inbox that is not empty.
+    pub(crate) fn rouse(&self) {
+        let mut queue = self.lock();
+        let asleep = std::mem::take(&mut queue.asleep);
+        drop(queue);
+        if asleep {
+            self.filled.notify_one();
+        }
+    }
+
+    /// Lets the engine's thread look at what there is to do, now or when it next would sleep.
+    pub(crate) fn wake(&self) {
+        let mut queue = self.lock();
+        queue.woken = true;
+        let asleep = std::mem::take(&mut queue.asleep);
+        drop(queue);
+        if asleep {
+            self.filled.notify_one();
+        }
     }
 
     /// Refuses everything from here on and drops what is in it, which tells whoever waits.
@@ -137,15 +174,6 @@ impl Inbox {
         };
         // Outside the lock: dropping a delivery tells this very inbox.
         drop(inputs);
-    }
-
-    fn push(&self, mut queue: MutexGuard<'_, Queue>, input: Input) {
-        queue.inputs.push(input);
-        let wake = std::mem::take(&mut queue.asleep);
-        drop(queue);
-        if wake {
-            self.filled.notify_one();
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {

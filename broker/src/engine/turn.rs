@@ -1,8 +1,8 @@
-//! The engine's thread: everything that comes in, one after the other, in batches.
+//! The engine at work: everything that comes in, one after the other, in batches.
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 use warden::snapshot::About;
@@ -20,6 +20,9 @@ use crate::stream::Stream;
 
 /// Commands for one commit: enough to share its cost, few enough that nobody waits for the rest.
 const BATCH: usize = 256;
+
+/// The engine's thread stays near for so long after something came in.
+const LATELY: Duration = Duration::from_secs(5);
 
 /// What an engine is made of.
 #[derive(Debug)]
@@ -48,6 +51,13 @@ pub(crate) struct Engine {
     about: About,
     pictures: Vec<oneshot::Sender<warden::Snapshot>>,
     stopping: bool,
+    failure: Option<JournalError>,
+    /// An empty list that has its room already.
+    spare: Vec<Input>,
+    /// When something last came in.
+    worked_at: Instant,
+    /// When the engine's thread looks again by itself; nothing when only if woken.
+    wakes_at: Option<Instant>,
 }
 
 impl Engine {
@@ -74,6 +84,10 @@ impl Engine {
             about,
             pictures: Vec::new(),
             stopping: false,
+            failure: None,
+            spare: Vec::new(),
+            worked_at: Instant::now(),
+            wakes_at: None,
         };
         let now = engine.clock.read();
         if let Err(refusal) = engine.handle(now, &Command::Start(start)) {
@@ -96,33 +110,34 @@ impl Engine {
         self.clock.face()
     }
 
-    /// The state, to be looked at before [`Self::run`].
+    /// The state, to be looked at before it works.
     pub(crate) fn arbiter(&self) -> &Arbiter {
         &self.arbiter
     }
 
-    /// Works until [`Input::Stop`]. Whoever still waits then is told that the broker is ending.
-    pub(crate) fn run(mut self) -> Result<(), JournalError> {
-        let inbox = Arc::clone(&self.inbox);
-        let mut inputs = Vec::new();
-        let mut result = Ok(());
-        while result.is_ok() && !self.stopping {
-            inbox.drain(&mut inputs, self.patience());
-            result = self.turn(&mut inputs);
+    /// Carries out everything in the inbox, and what has become due; says how much it was.
+    pub(super) fn turn_once(&mut self, inbox: &Inbox) -> usize {
+        if self.is_over() {
+            return 0;
         }
-        if result.is_err() {
-            self.outbox.disown();
+        let mut inputs = std::mem::take(&mut self.spare);
+        inbox.drain(&mut inputs);
+        let taken = inputs.len();
+        if let Err(error) = self.turn(&mut inputs) {
+            self.failure = Some(error);
         }
-        inbox.close();
-        drop(inputs);
-        self.outbox.journal.close();
-        result
+        inputs.clear();
+        self.spare = inputs;
+        taken
     }
 
     /// Decide, journal, apply, publish, reply: everything that came in, in this order and no
     /// other. Publishing comes just before replying, so that whoever has its answer and then
     /// asks for the status finds there what it was answered.
     fn turn(&mut self, inputs: &mut Vec<Input>) -> Result<(), JournalError> {
+        if !inputs.is_empty() {
+            self.worked_at = Instant::now();
+        }
         let mut inputs = inputs.drain(..);
         loop {
             let now = self.clock.read();
@@ -143,14 +158,70 @@ impl Engine {
         }
     }
 
+    /// It was told to stop, or cannot go on.
+    pub(super) fn is_over(&self) -> bool {
+        self.stopping || self.failure.is_some()
+    }
+
+    /// A turn has panicked: what it decided was told to nobody and is in no journal, so the state
+    /// here is not to be gone on from.
+    pub(super) fn break_off(&mut self) {
+        let detail = "the engine has panicked, and its state is not trusted any more";
+        self.failure = Some(JournalError::Unusable(detail.to_owned()));
+    }
+
+    /// Ends: whoever still waits is told so.
+    pub(super) fn end(mut self) -> Result<(), JournalError> {
+        let result = self.failure.take().map_or(Ok(()), Err);
+        if result.is_err() {
+            self.outbox.disown();
+        } else {
+            self.outbox.fail_all(&Failure::shutting_down());
+            self.outbox.send_answers();
+        }
+        self.inbox.close();
+        self.outbox.journal.close();
+        result
+    }
+
+    /// Something is due before the engine's thread would look, or waits for the disk.
+    pub(super) fn needs_its_thread(&self) -> bool {
+        let wakes_at = self.wakes_at;
+        let due = self.arbiter.next_deadline().is_some_and(|deadline| {
+            wakes_at.is_none_or(|at| Instant::now() + self.clock.until(deadline) < at)
+        });
+        due || self.is_over() || self.outbox.journal.wants_folding()
+    }
+
+    /// How long the engine's thread has nothing to do if it is not woken. Where there was something
+    /// lately it stays near, so that it need not be woken for the next.
+    pub(super) fn patience(&mut self) -> Option<Duration> {
+        let patience = match self.arbiter.next_deadline() {
+            Some(deadline) => Some(self.clock.until(deadline).min(BEAT)),
+            None if self.worked_at.elapsed() < LATELY => Some(BEAT),
+            None => None,
+        };
+        self.wakes_at = patience.map(|patience| Instant::now() + patience);
+        patience
+    }
+
+    /// What keeps the journal short: it takes a while, and can wait.
+    pub(super) fn fold(&mut self) {
+        let journal = &mut self.outbox.journal;
+        if self.failure.is_none() && journal.is_long() {
+            let put = journal.put_image(&self.arbiter);
+            self.failure = put.and_then(|()| journal.commit()).err();
+        }
+        if journal.wants_folding() {
+            journal.fold();
+        }
+    }
+
     /// Commits, then publishes, then replies.
     fn settle(&mut self, now: Now) -> Result<(), JournalError> {
         self.reserve
             .cover(self.arbiter.next_token(), self.arbiter.revision())
             .map_err(JournalError::Reserve)?;
-        if self.outbox.journal.is_long() {
-            self.outbox.journal.put_image(&self.arbiter)?;
-        }
         self.outbox.commit()?;
         self.stream.publish(self.outbox.told());
         self.outbox.send_answers();
@@ -161,12 +232,6 @@ impl Engine {
         self.busy
             .send_if_modified(|was| std::mem::replace(was, busy) != busy);
         Ok(())
-    }
-
-    /// How long there is nothing to do if nothing comes in.
-    fn patience(&self) -> Option<Duration> {
-        let deadline = self.arbiter.next_deadline()?;
-        Some(self.clock.until(deadline).min(BEAT))
     }
 
     fn take(&mut self, now: Now, input: Input) {

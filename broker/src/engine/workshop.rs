@@ -1,0 +1,117 @@
+//! Where the engine stands, and who works it.
+//!
+//! One at a time, under a lock that requests only ever try. Whoever finds it free and nobody before
+//! him carries out his own request at once, on his own thread: two changes of threads would cost
+//! more than all the rest. Everything else is done by the engine's own thread: what piles up
+//! behind a turn, in one batch; what becomes due; what waits for the disk.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, TryLockError};
+
+use crate::disk::journal::JournalError;
+use crate::engine::inbox::Inbox;
+use crate::engine::turn::Engine;
+
+/// One engine and its inbox.
+#[derive(Debug)]
+pub(crate) struct Workshop {
+    /// Nothing once it has ended.
+    engine: Mutex<Option<Engine>>,
+    inbox: Arc<Inbox>,
+    /// Above 0 where many ask at once: then one commit for all of them saves more than the change
+    /// of threads costs, and nobody works for himself. Counts down as it gets quiet.
+    crowd: AtomicU32,
+}
+
+impl Workshop {
+    pub(crate) fn new(engine: Engine, inbox: Arc<Inbox>) -> Self {
+        Self {
+            engine: Mutex::new(Some(engine)),
+            inbox,
+            crowd: AtomicU32::new(0),
+        }
+    }
+
+    /// Carries out what is in the inbox, unless somebody is at it already: then it is seen to.
+    pub(crate) fn nudge(&self) {
+        if self.crowd.load(Ordering::Relaxed) > 0 {
+            self.inbox.rouse();
+            return;
+        }
+        let wake = match self.engine.try_lock() {
+            Ok(mut engine) => {
+                let Some(engine) = engine.as_mut() else {
+                    return;
+                };
+                let _panicked = WakeOnPanic(&self.inbox);
+                engine.turn_once(&self.inbox);
+                engine.needs_its_thread()
+            }
+            // Whoever has it looks into the inbox once more when done.
+            Err(TryLockError::WouldBlock) => {
+                self.crowd.store(CROWD, Ordering::Relaxed);
+                return;
+            }
+            Err(TryLockError::Poisoned(_)) => true,
+        };
+        if !self.inbox.is_empty() {
+            self.crowd.store(CROWD, Ordering::Relaxed);
+            self.inbox.rouse();
+        }
+        if wake {
+            self.inbox.wake();
+        }
+    }
+
+    /// The engine's thread: works until it is told to stop, or cannot go on.
+    pub(crate) fn run(&self) -> Result<(), JournalError> {
+        let mut patience = Some(std::time::Duration::ZERO);
+        loop {
+            self.inbox.wait(patience);
+            let Ok(mut engine) = self.engine.lock() else {
+                break;
+            };
+            let Some(engine) = engine.as_mut() else {
+                break;
+            };
+            let taken = engine.turn_once(&self.inbox);
+            self.judge_crowd(taken);
+            engine.fold();
+            if engine.is_over() {
+                break;
+            }
+            patience = engine.patience();
+        }
+        let mut engine = self.engine.lock().unwrap_or_else(|poisoned| {
+            let mut engine = poisoned.into_inner();
+            if let Some(engine) = engine.as_mut() {
+                engine.break_off();
+            }
+            engine
+        });
+        let ended = engine.take();
+        ended.map_or(Ok(()), Engine::end)
+    }
+
+    fn judge_crowd(&self, taken: usize) {
+        let crowd = self.crowd.load(Ordering::Relaxed);
+        if taken > 1 {
+            self.crowd.store(CROWD, Ordering::Relaxed);
+        } else if taken == 1 && crowd > 0 {
+            self.crowd.store(crowd - 1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// So many batches of one in a row are no crowd any more.
+const CROWD: u32 = 16;
+
+struct WakeOnPanic<'a>(&'a Inbox);
+
+impl Drop for WakeOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.wake();
+        }
+    }
+}
