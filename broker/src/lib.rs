@@ -1,10 +1,10 @@
 //! The daemon as a library.
 //!
-//! A request comes in on a connection ([`http`]), passes the doors, is parsed, and goes to the
-//! inbox of the [`engine`]: one thread that owns the arbiter. There it is decided, journalled
-//! ([`disk`]) and applied; then the [`stream`] is told, and the connection gets its answer.
-//! Beside that, [`owners`] watches the processes that leases live with, and [`gpus`] finds what
-//! there is to hand out. [`begin`] and [`broker`] put it together.
+//! A request comes in on a connection (`http`), passes the doors, is parsed, and goes to the
+//! inbox of the `engine`, which owns the arbiter and is worked by one thread at a time. There it is
+//! decided, journalled (`disk`) and applied; then the `stream` is told, and the connection gets its
+//! answer. Beside that, `owners` watches the processes that leases live with, and `gpus` finds what
+//! there is to hand out. `begin` and `broker` put it together.
 
 mod app;
 mod begin;
