@@ -21,7 +21,7 @@
 //! # What holds
 //! - A decision is pure, and applying its events in order is always valid.
 //! - The same events give the same state: no clock, no randomness, no order of a hash table.
-//! - No command looks at the waiters one by one, however many there are.
+//! - No command looks at the waiters one by one, but for those that are about all of them.
 //! - Everything that grows has a bound: the queue, what is remembered, what a reason names.
 //! - Numbers of leases only grow, and no id is ever made twice.
 

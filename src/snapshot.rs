@@ -222,12 +222,6 @@ impl Snapshot {
             .collect()
     }
 
-    /// What the GPU at this position of [`Self::gpus`] is doing.
-    #[must_use]
-    pub fn gpu_state(&self, position: usize) -> GpuState {
-        self.state_of(position, self.explainer().kept_gpus())
-    }
-
     /// The leases, by grant.
     pub fn leases(&self) -> impl Iterator<Item = &Arc<LeaseRow>> {
         self.leases.values()

@@ -137,9 +137,6 @@ pub struct ProblemExtra {
     /// How it ended: `lease_ended`, `request_ended`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    /// Which request: `queue_timeout`, `request_ended`, `superseded`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub request_id: Option<RequestId>,
     /// Its place at the end: `queue_timeout`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<u64>,
@@ -264,9 +261,12 @@ pub struct Why {
     pub code: WhyCode,
     /// For people.
     pub text: String,
-    /// Requests that come before it.
+    /// Requests that come before it and could use what it could use: at most the first
+    /// [`BEHIND_MAX`](crate::snapshot::BEHIND_MAX), looked for among the first
+    /// [`LOOK_AHEAD`](crate::snapshot::LOOK_AHEAD) of the queue.
     pub behind: Vec<RequestId>,
-    /// Leases that hold what it could use.
+    /// Leases that hold what it could use: at most
+    /// [`HOLDERS_MAX`](crate::snapshot::HOLDERS_MAX).
     pub holders: Vec<LeaseId>,
 }
 

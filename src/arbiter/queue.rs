@@ -3,7 +3,8 @@
 //! the queue one by one.
 //!
 //! Waiters that want alike are a *class* (count or names, whole GPU or share, model load or not);
-//! waiters that could use the same GPUs are a *group*. There are few of either, however many wait.
+//! waiters that could use the same GPUs are a *group*. There are few of either, however many wait:
+//! as many as there are sets of GPUs that somebody names.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;

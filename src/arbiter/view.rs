@@ -3,7 +3,7 @@
 use super::Arbiter;
 use super::memory::Whereabouts;
 use super::queue::Seated;
-use crate::command::{Caller, Connection, Grant, Now, RequestView};
+use crate::command::{Connection, Grant, Now, RequestView};
 use crate::event::{Change, Lease, Waiter};
 use crate::explain::{Explainer, HOLDERS_MAX, Holder, Person, gpu_state, turn_key};
 use crate::fit::positions;
@@ -127,18 +127,6 @@ impl Arbiter {
                 .ended(ended.outcome)
             }
         })
-    }
-
-    /// Where a request stands, without counting as a sign of life: what an operator's look at
-    /// another's poll, or a metrics page, asks for. Nothing where the caller may not see it.
-    #[must_use]
-    pub fn peek(&self, now: Now, id: &RequestId, caller: &Caller) -> Option<RequestView> {
-        let whereabouts = self.memory.request(id)?;
-        let door = self.door(whereabouts)?;
-        if !caller.may_touch(door) {
-            return None;
-        }
-        self.request_view(now, id, whereabouts)
     }
 
     /// A granted lease as its holder is told.

@@ -179,7 +179,7 @@ impl World<'_> {
     }
 
     fn why(&self, id: &str) -> warden::wire::Why {
-        let view = self.arbiter.peek(self.now, &RequestId::from(id), &caller());
+        let view = self.peek(&RequestId::from(id), caller());
         view.and_then(|view| view.state.why)
             .unwrap_or_else(|| panic!("{id} does not wait"))
     }

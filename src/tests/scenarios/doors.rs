@@ -24,12 +24,7 @@ fn others_see_nothing_and_change_nothing() {
                 caller: somebody(),
             };
             refused(world.run(&cancel), Code::UnknownRequest);
-            assert!(
-                world
-                    .arbiter
-                    .peek(world.now, &request_id, &somebody())
-                    .is_none()
-            );
+            assert!(world.peek(&request_id, somebody()).is_none());
         }
         let renew = Command::Renew {
             lease_id: lease_id.clone(),
@@ -175,10 +170,15 @@ fn the_last_hundred_thousand_ended_requests_are_remembered() {
             .expect("it is held");
     }
     let state = |number: usize| {
-        let id = RequestId::from(format!("request-{number}"));
-        arbiter
-            .peek(now, &id, &caller())
-            .and_then(|view| view.state.outcome)
+        let look = Command::Look {
+            request_id: RequestId::from(format!("request-{number}")),
+            caller: caller(),
+            connection: Connection(0),
+        };
+        match arbiter.decide(now, &look).answer {
+            Ok(Reply::Request(view)) => view.state.outcome,
+            _ => None,
+        }
     };
     assert_eq!(state(0), None);
     assert_eq!(state(1), Some(Outcome::Released));

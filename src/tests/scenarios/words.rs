@@ -251,3 +251,38 @@ fn reasons_say_for_whom() {
         assert!(why.text.contains("8 or more"), "{}", why.text);
     });
 }
+
+#[test]
+fn events_are_flat() {
+    let status: warden::wire::LeaseStatus = serde_json::from_value(json!({
+        "lease_id": "L-1", "client": "a", "priority": 15, "operation": "inference",
+        "gpu_ids": ["GPU-0"], "vram_mib": null, "pid": null, "host": "here", "granted_at": "now",
+        "held_ms": 0, "ttl_ms": 1, "expires_in_ms": 1, "yield_asked": false,
+    }))
+    .expect("a lease as in the status");
+    let granted = warden::StreamEvent::Granted(warden::stream::GrantedRow {
+        request_id: "a".into(),
+        passed: Some("b".into()),
+        lease: status.clone(),
+    });
+    assert_eq!(granted.name(), "granted");
+    let data = serde_json::to_value(&granted).expect("it serialises");
+    assert_eq!(
+        (&data["request_id"], &data["passed"]),
+        (&json!("a"), &json!("b"))
+    );
+    assert_eq!(data["lease_id"], json!("L-1"));
+    let ended = warden::StreamEvent::Ended(warden::stream::EndedRow {
+        outcome: warden::wire::Outcome::Expired,
+        row: warden::stream::Row::Lease(status),
+    });
+    let data = serde_json::to_value(&ended).expect("it serialises");
+    assert_eq!(
+        (&data["outcome"], &data["lease_id"]),
+        (&json!("expired"), &json!("L-1"))
+    );
+    let read = warden::StreamEvent::parse("ended", data).expect("it parses");
+    assert_eq!(read, Some(ended));
+    let later = warden::StreamEvent::parse("of a later version", json!({}));
+    assert_eq!(later.expect("it is not an error"), None);
+}
