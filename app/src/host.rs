@@ -172,16 +172,19 @@ impl Host {
             self.themes.next();
             self.themes_changed(&ctx);
         }
-        match self.hot.functions() {
+        let drawn = match self.hot.functions() {
             Some(functions) => self.below_banner(ui, functions, &mut actions),
-            None => failed::plain_page(ui, &self.shown(), &mut actions),
-        }
-        // A pass that is discarded has happened to nobody.
-        if ctx.will_discard() && !self.unheard.is_empty() {
-            return;
-        }
+            None => {
+                failed::plain_page(ui, &self.shown(), &mut actions);
+                true
+            }
+        };
         for action in actions {
             self.act(&ctx, action);
+        }
+        if !drawn {
+            // The next pass of this frame is the one that is shown.
+            return;
         }
         self.keep(&ctx);
         self.ask_for_next(&ctx);
@@ -202,7 +205,13 @@ impl Host {
         }
     }
 
-    fn below_banner(&mut self, ui: &mut egui::Ui, functions: Functions, actions: &mut Vec<Action>) {
+    /// False when the hot code panicked.
+    fn below_banner(
+        &mut self,
+        ui: &mut egui::Ui,
+        functions: Functions,
+        actions: &mut Vec<Action>,
+    ) -> bool {
         let shown = self.shown();
         let banner = failed::banner(ui, &shown, actions);
         let rest = egui::Rect::from_min_max(
@@ -215,17 +224,17 @@ impl Host {
         if banner.is_some() {
             failed::tint(ui.ctx(), rest, &shown);
         }
-        self.draw(ui, rest, functions, actions);
+        self.draw(ui, rest, functions, actions)
     }
 
-    /// Calls the hot code, and undoes everything if it panics.
+    /// Calls the hot code, and undoes everything if it panics: false then.
     fn draw(
         &mut self,
         ui: &mut egui::Ui,
         rest: egui::Rect,
         functions: Functions,
         actions: &mut Vec<Action>,
-    ) {
+    ) -> bool {
         let ctx = ui.ctx().clone();
         let copying = ThreadClock::start();
         let (memory, egui_memory) = (self.memory.clone(), ctx.memory(Memory::clone));
@@ -239,6 +248,7 @@ impl Host {
                 (functions.draw)(ui, &self.picture, &theme, &mut self.memory, actions);
             });
         });
+        let drawn = result.is_ok();
         if let Err(caught) = result {
             self.memory = memory;
             ctx.memory_mut(|memory| *memory = egui_memory);
@@ -247,6 +257,7 @@ impl Host {
             self.fall_back(&ctx, &caught);
             ctx.request_discard("the hot code panicked");
         }
+        drawn
     }
 
     /// Text and keys that came in with a discarded pass are heard by the next one.
