@@ -230,23 +230,24 @@ fn path(scene: &Scene<'_>, place: usize, waiter: &Waiter) -> String {
         [one] => steps.push(format!("{one} ends")),
         [first, rest @ ..] => steps.push(format!("{first} or {} more end", rest.len())),
     }
-    let before: Vec<&str> = waiter
+    // Each look-up goes through the queue: the first that is known is enough, the rest is a number.
+    let before = waiter.why.behind.len();
+    let first = waiter
         .why
         .behind
         .iter()
-        .filter_map(|request| scene.waiter(request))
-        .map(|(_, waiter)| &*waiter.client)
-        .collect();
-    match before.as_slice() {
-        [] if place > 1 && waiter.why.holders.is_empty() => {
+        .take(4)
+        .find_map(|request| scene.waiter(request));
+    match first {
+        Some((_, first)) if before > 1 => {
+            let more = words::number(before as u64 - 1);
+            steps.push(format!("{} and {more} more go first", first.client));
+        }
+        Some((_, first)) => steps.push(format!("{} goes first", first.client)),
+        None if place > 1 && waiter.why.holders.is_empty() => {
             steps.push(format!("{} before it", words::number(place as u64 - 1)));
         }
-        [] => {}
-        [one] => steps.push(format!("{one} goes first")),
-        [first, rest @ ..] => {
-            let more = words::number(rest.len() as u64);
-            steps.push(format!("{first} and {more} more go first"));
-        }
+        None => {}
     }
     steps.push("then this one".to_owned());
     steps.join(", ")
@@ -278,7 +279,7 @@ fn passed(ui: &Ui, sheet: &mut Sheet, scene: &Scene<'_>, waiter: &Waiter) {
 fn lease(ui: &Ui, sheet: &mut Sheet, scene: &mut Scene<'_>, holder: &Holder) {
     sheet.fact(ui, scene, "client", &holder.client);
     sheet.id(ui, scene, "lease", &holder.lease);
-    sheet.fact(ui, scene, "on", &scene.gpu_labels(&holder.gpus));
+    sheet.fact(ui, scene, "on", &scene.gpus_marked(&holder.gpus));
     let share = holder.vram_mib.map_or("alone".to_owned(), |mib| {
         format!("{} GiB on each, shared", words::gib(mib))
     });

@@ -114,14 +114,14 @@ fn release(scene: &Scene<'_>, lease: &str) -> Ask {
 
 fn force_all(scene: &Scene<'_>, clear_queue: bool) -> Ask {
     let holders = &scene.picture.holders;
-    let who = holders
-        .iter()
+    let who = crate::holders::in_order(scene)
+        .into_iter()
         .map(|holder| {
             let held = words::span(scene.now - holder.granted_ms);
             format!(
                 "{} on {}, held {held}",
                 holder.client,
-                scene.gpu_labels(&holder.gpus)
+                scene.gpus_marked(&holder.gpus)
             )
         })
         .collect();
@@ -193,7 +193,7 @@ fn reset() -> Ask {
 fn panel(ui: &Ui, scene: &Scene<'_>, rect: Rect, edge: Color32, hazard: bool) {
     let ink = &scene.live;
     paint::frame(ui.painter(), rect, ink, ink.panel, ink.strong(edge));
-    if hazard {
+    if hazard && ink.theme.ornament.hazard {
         let cut = ink.theme.shape.cut;
         let stripe = Rect::from_min_max(
             pos2(rect.left() + cut + 6.0, rect.top() + 6.0),
@@ -329,7 +329,7 @@ fn tick_box(ui: &Ui, scene: &mut Scene<'_>, rect: Rect, waiting: usize, ticked: 
 
 fn answers(ui: &Ui, scene: &mut Scene<'_>, rect: Rect, ask: &Ask, dialog: &Dialog) {
     let ink = &scene.live;
-    let y = rect.bottom() - 34.0;
+    let right = pos2(rect.right() - PAD, rect.bottom() - 34.0);
     let back = if ask.action.is_some() {
         "Step back"
     } else {
@@ -337,29 +337,31 @@ fn answers(ui: &Ui, scene: &mut Scene<'_>, rect: Rect, ask: &Ask, dialog: &Dialo
     };
     let keep = Button::new(back).cap("Esc");
     let keep_id = Id::unique("warden dialog keep");
-    let at = pos2(rect.right() - PAD, y);
-    let mut confirmed = false;
-    let mut right = at;
-    if ask.action.is_some() {
-        let weight = if ask.alarm {
+    let Some(action) = &ask.action else {
+        let kept = keep.left_of(ui, ink, right, keep_id);
+        focus_once(ui, dialog, keep_id);
+        if kept.clicked() {
+            close(ui, scene);
+        }
+        return;
+    };
+    let act = Button::new(ask.verb)
+        .named(format!("Confirm: {}", ask.verb))
+        .weight(if ask.alarm {
             Weight::Alarm
         } else {
             Weight::Accent
-        };
-        let act = Button::new(ask.verb)
-            .named(format!("Confirm: {}", ask.verb))
-            .weight(weight)
-            .cap("Ctrl+Enter");
-        let act = act.left_of(ui, ink, right, Id::unique("warden dialog act"));
-        confirmed = act.clicked() || keys::pressed(ui, Modifiers::COMMAND, Key::Enter);
-        right.x = act.rect.left() - 12.0;
-    }
-    let kept = keep.left_of(ui, ink, right, keep_id);
+        })
+        .cap("Ctrl+Enter");
+    // Placed from the right, made from the left: the focus goes in reading order.
+    let at = pos2(right.x - act.width(ui, ink) - 12.0, right.y);
+    let kept = keep.left_of(ui, ink, at, keep_id).clicked();
     focus_once(ui, dialog, keep_id);
-    if confirmed && let Some(action) = &ask.action {
+    let act = act.left_of(ui, ink, right, Id::unique("warden dialog act"));
+    if act.clicked() || keys::pressed(ui, Modifiers::COMMAND, Key::Enter) {
         scene.actions.push(action.clone());
         close(ui, scene);
-    } else if kept.clicked() {
+    } else if kept {
         close(ui, scene);
     }
 }

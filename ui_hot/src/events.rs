@@ -141,9 +141,8 @@ fn row(ui: &Ui, rect: Rect, scene: &mut Scene<'_>, event: &EventRow) {
         &dim,
         room,
     );
-    let selects = subject(scene, event);
     if response.clicked()
-        && let Some(selection) = selects
+        && let Some(selection) = subject(scene, event)
     {
         scene.memory.selection = selection;
     }

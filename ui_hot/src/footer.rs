@@ -103,14 +103,26 @@ fn keys(ui: &Ui, rect: Rect, scene: &mut Scene<'_>) -> f32 {
     let theme = window.themes.iter().find(|theme| theme.id == window.theme);
     let name = theme.map_or("theme", |theme| &*theme.name);
     let right = pos2(rect.right() - 8.0, rect.center().y);
-    let (left, response) = key(ui, scene, right, "Ctrl+Shift+T", name, "Choose a theme");
-    themes(&response, scene);
-    let at = pos2(left - 16.0, right.y);
+    // Placed from the right, made from the left: the focus goes in reading order.
+    let at = pos2(
+        right.x - key_width(ui, scene, THEME_KEYS, name) - 16.0,
+        right.y,
+    );
     let (left, response) = key(ui, scene, at, "?", "keys", "Show the keys");
     if response.clicked() {
         scene.memory.dialog = Some(Dialog::Keys);
     }
+    let (_, response) = key(ui, scene, right, THEME_KEYS, name, "Choose a theme");
+    themes(&response, scene);
     left
+}
+
+const THEME_KEYS: &str = "Ctrl+Shift+T";
+
+fn key_width(ui: &Ui, scene: &Scene<'_>, cap: &str, label: &str) -> f32 {
+    let ink = &scene.live;
+    let label = paint::width(ui.painter(), label, &Hand::dim(ink));
+    control::cap_width(ui, ink, cap) + 5.0 + label
 }
 
 fn key(
@@ -122,9 +134,7 @@ fn key(
     name: &str,
 ) -> (f32, warden_toolkit::egui::Response) {
     let ink = &scene.live;
-    let label_width = paint::width(ui.painter(), label, &Hand::dim(ink));
-    let cap_width = control::cap_width(ui, ink, cap);
-    let width = cap_width + 5.0 + label_width;
+    let width = key_width(ui, scene, cap, label);
     let rect = Rect::from_min_size(pos2(right.x - width, right.y - 11.0), vec2(width, 22.0));
     let response = ui
         .interact(rect, ui.scope_id().with(("footer", name)), Sense::click())

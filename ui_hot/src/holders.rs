@@ -33,9 +33,10 @@ pub(crate) fn head(ui: &mut Ui, room: Rect, scene: &mut Scene<'_>) {
         .enabled(acting);
     let at = pos2(room.right(), y);
     let id = ui.scope_id();
+    // Placed from the right, made from the left: the focus goes in reading order.
+    let left_of_force = pos2(room.right() - force.width(ui, ink) - 12.0, y);
+    let was_reset = reset.left_of(ui, ink, left_of_force, id.with("reset"));
     let forced = force.left_of(ui, ink, at, id.with("force all"));
-    let at = pos2(forced.rect.left() - 12.0, y);
-    let was_reset = reset.left_of(ui, ink, at, id.with("reset"));
     let count = scene.picture.holders.len();
     let hand = Hand::new(ink.title(), ink.text);
     let text = if scene.known() {
@@ -111,7 +112,7 @@ pub(crate) fn show(ui: &mut Ui, body: Rect, scene: &mut Scene<'_>) {
 }
 
 /// In the strip's order: by the first GPU that each holds.
-fn in_order<'a>(scene: &Scene<'a>) -> Vec<&'a Holder> {
+pub(crate) fn in_order<'a>(scene: &Scene<'a>) -> Vec<&'a Holder> {
     let mut holders: Vec<&Holder> = scene.picture.holders.iter().collect();
     let first = |holder: &Holder| {
         let gpu = holder.gpus.first().and_then(|gpu| scene.gpu(gpu));
@@ -284,7 +285,7 @@ fn facts(
     let painter = ui.painter();
     let (left, right) = (rect.left() + ink.theme.spacing.pad, rect.right() - 16.0);
     let y = |dy: f32| rect.top() + dy;
-    let on = scene.gpu_labels(&holder.gpus);
+    let on = scene.gpus_marked(&holder.gpus);
     let label = Hand::label(ink, ink.accent);
     let on_width = paint::width(painter, &on, &label).min(160.0);
     let name = Hand::new(ink.title(), ink.text);

@@ -268,17 +268,11 @@ fn buttons(
     let ink = &scene.live;
     let id = ui.scope_id().with(("failure", &*module.name));
     let copy = Button::new("Copy").named(format!("Copy the message of {}", module.name));
-    let copy = copy.left_of(ui, ink, right, id.with("copy"));
-    let mut left = copy.rect.left();
-    if copy.clicked() {
-        scene.actions.push(Action::CopyText {
-            text: failure.message.to_string(),
-        });
-    }
+    let mut left = right.x - copy.width(ui, ink);
     if let Some((file, line, column)) = &failure.place {
         let at = pos2(left - 8.0, right.y);
         let open = Button::new("Open in editor").named(format!("Open {file}:{line} in the editor"));
-        let open = open.left_of(ui, &scene.live, at, id.with("open"));
+        let open = open.left_of(ui, ink, at, id.with("open"));
         left = open.rect.left();
         if open
             .on_hover_text(format!("{file}:{line}:{column}"))
@@ -289,6 +283,14 @@ fn buttons(
                 .actions
                 .push(Action::OpenEditor { file, line, column });
         }
+    }
+    if copy
+        .left_of(ui, &scene.live, right, id.with("copy"))
+        .clicked()
+    {
+        scene.actions.push(Action::CopyText {
+            text: failure.message.to_string(),
+        });
     }
     left
 }

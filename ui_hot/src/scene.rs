@@ -64,6 +64,20 @@ impl<'a> Scene<'a> {
             .map_or_else(|| words::id(id), |gpu| words::gpu(gpu.index))
     }
 
+    /// The same as it is shown: what is simulated says so.
+    pub fn gpu_marked(&self, id: &str) -> String {
+        let simulated = self.gpu(id).is_some_and(|gpu| gpu.simulated);
+        self.gpu_label(id) + if simulated { " sim" } else { "" }
+    }
+
+    /// Several of them, side by side.
+    pub fn gpus_marked(&self, ids: &[Text]) -> String {
+        ids.iter()
+            .map(|id| self.gpu_marked(id))
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
     /// Designations, side by side.
     pub fn gpu_labels(&self, ids: &[Text]) -> String {
         ids.iter()

@@ -390,7 +390,7 @@ fn many(ui: &Ui, cell: Rect, scene: &mut Scene<'_>) {
         &name,
         room,
     );
-    let on = format!("longest, on {}", scene.gpu_labels(&holder.gpus));
+    let on = format!("longest, on {}", scene.gpus_marked(&holder.gpus));
     let room = room * 0.45;
     let set = paint::fit(
         painter,

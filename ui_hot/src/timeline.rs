@@ -66,6 +66,13 @@ pub(crate) fn show(ui: &mut Ui, body: Rect, scene: &mut Scene<'_>) {
     let mut depth = plot;
     depth.min.y = lanes.bottom() + 12.0;
     let axis = Axis::new(scene, plot);
+    if !scene.known() {
+        let at = pos2(body.left() + pad, body.top() + 16.0);
+        let text = "What holds the GPUs and how many wait is drawn here once a broker answers.";
+        let room = body.width() - 2.0 * pad;
+        paint::paragraph(ui.painter(), at, text, &Hand::dim(&scene.ink), room);
+        return;
+    }
     grid(ui, scene, plot, &axis);
     self::depth(ui, scene, depth, &axis);
     let mut child = ui.new_child(UiBuilder::new().id_salt("lanes").max_rect({
@@ -154,7 +161,10 @@ fn unknown(ui: &Ui, scene: &Scene<'_>, plot: Rect, until: f32) {
         painter.line_segment(line, Stroke::new(1.0, ink.line.gamma_multiply(0.6)));
         x += 10.0;
     }
-    let text = "not known from before";
+    let text = &format!(
+        "known since {}",
+        scene.time(scene.picture.timeline.known_from_ms)
+    );
     if paint::width(&painter, text, &Hand::dim(ink)) + 24.0 < rect.width() {
         let centre = pos2(rect.center().x, rect.bottom() - 22.0);
         let size = vec2(paint::width(&painter, text, &Hand::dim(ink)) + 12.0, 20.0);
@@ -176,7 +186,7 @@ fn lane(ui: &Ui, scene: &mut Scene<'_>, lane: Rect, name_at: f32, axis: &Axis, g
         ui.painter(),
         at,
         Align2::LEFT_CENTER,
-        &words::gpu(gpu.index),
+        &scene.gpu_marked(&gpu.id),
         &hand,
     );
     let bars = scene.picture.timeline.bars.clone();
@@ -219,12 +229,17 @@ fn bar(ui: &Ui, scene: &mut Scene<'_>, rect: Rect, bar: &Bar) {
             paint::fit(painter, at, Align2::LEFT_CENTER, &bar.client, &hand, room);
         }
     }
+    if rect.width() < 3.0 {
+        return;
+    }
     let id = ui.scope_id().with(("bar", &*bar.gpu, &*bar.lease));
     let response = ui.interact(rect, id, Sense::CLICK);
-    let text = told(scene, bar);
-    response.widget_info(|| WidgetInfo::labeled(Role::GraphicsObject, true, &text));
-    if response.on_hover_text(&text).clicked() && bar.to_ms.is_none() {
+    response.widget_info(|| WidgetInfo::labeled(Role::GraphicsObject, true, told(scene, bar)));
+    if response.clicked() && bar.to_ms.is_none() {
         scene.memory.selection = Selection::Lease(bar.lease.to_string());
+    }
+    if response.hovered() {
+        response.on_hover_text(told(scene, bar));
     }
 }
 
@@ -268,7 +283,7 @@ fn depth(ui: &Ui, scene: &Scene<'_>, plot: Rect, axis: &Axis) {
     };
     let mut points: Vec<Pos2> = vec![pos2(axis.x(start), y(first))];
     for step in in_sight {
-        let x = axis.x(step.at_ms);
+        let x = axis.x(step.at_ms).max(axis.x(start));
         let last = points.last().map_or(plot.bottom(), |point| point.y);
         points.push(pos2(x, last));
         points.push(pos2(x, y(step.waiting)));

@@ -48,7 +48,7 @@ impl Columns {
             0.0
         };
         let rest = (width - fixed - gaps - 16.0).max(120.0);
-        let client = (rest * 0.47).min(280.0);
+        let client = (rest * 0.485).min(280.0);
         let order = [
             (Column::Place, size(Column::Place)),
             (Column::Client, client),
@@ -335,7 +335,7 @@ pub(crate) fn asks(waiter: &Waiter) -> String {
 /// The same in full: `1 GPU, 8 GiB shared`.
 pub(crate) fn asks_in_full(scene: &Scene<'_>, waiter: &Waiter) -> String {
     let what = match &waiter.gpu_ids {
-        Some(ids) => scene.gpu_labels(ids),
+        Some(ids) => scene.gpus_marked(ids),
         None => words::counted(waiter.gpus as usize, "GPU", "GPUs"),
     };
     match waiter.vram_mib {
