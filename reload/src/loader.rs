@@ -10,13 +10,14 @@
 //! Therefore a socket's node takes the file's place as soon as it is loaded. That is a change, so
 //! the watcher signals one; but it cannot be opened, so there is no event after that. The change
 //! stays signalled, [`LibReloader::update`] acts at once on the next library, and there is no wait
-//! for the watcher at a reload at all, unless it comes within [`DEBOUNCE`] of the one before.
+//! for the watcher at a reload at all, unless it comes within some [`DEBOUNCE`] of the one before.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
+use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::{Duration, Instant};
 use std::{fs, io};
@@ -35,6 +36,10 @@ const POLL: Duration = Duration::from_millis(1);
 /// An event is lost when the file is renamed in before the watch was set up again. Renaming it in
 /// once more makes a new one.
 const RENAME_AGAIN: Duration = Duration::from_millis(600);
+/// How often the watcher is brought to rest before that is given up, and how often somebody is
+/// asked meanwhile whether there is something better to do.
+const SETTLE_TRIES: usize = 4;
+const SETTLE_POLL: Duration = Duration::from_millis(20);
 /// The watcher must have seen it by then.
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -42,7 +47,15 @@ const DEADLINE: Duration = Duration::from_secs(5);
 pub(crate) struct Loader {
     directory: PathBuf,
     name: String,
-    reloader: Option<LibReloader>,
+    reloader: Option<Watched>,
+    /// Something was loaded since the watcher came to rest.
+    restless: bool,
+}
+
+/// Hot-lib-reloader, and what its watcher signals.
+struct Watched {
+    reloader: LibReloader,
+    changes: Receiver<()>,
 }
 
 /// What loading gave.
@@ -58,23 +71,21 @@ impl Loader {
             directory,
             name: name.to_owned(),
             reloader: None,
+            restless: false,
         }
     }
 
     /// Maps a copy of `bytes` for good and finds `wanted` in it.
     pub fn load(&mut self, bytes: &[u8], wanted: &[String]) -> Result<Loaded, Fault> {
-        let watched = self.directory.join(format!("lib{}.so", self.name));
+        let watched = self.watched();
         self.stage(bytes, &watched).map_err(|error| {
             let directory = self.directory.display();
             fault(format!(
                 "the library cannot be copied to {directory}: {error}"
             ))
         })?;
-        let watch_wait = self.map(&watched);
-        if let Err(error) = self.rest(&watched) {
-            tracing::warn!(%error, "hot-lib-reloader's watcher does not come to rest");
-        }
-        let watch_wait = watch_wait?;
+        self.restless = true;
+        let watch_wait = self.map(&watched)?;
         let symbols = self.symbols(wanted)?;
         Ok(Loaded {
             symbols,
@@ -84,28 +95,58 @@ impl Loader {
 
     /// Has hot-lib-reloader map a copy of the staged library, and says how long its watcher took.
     fn map(&mut self, watched: &Path) -> Result<Duration, Fault> {
-        if let Some(reloader) = &mut self.reloader {
+        if let Some(Watched { reloader, changes }) = &mut self.reloader {
+            while changes.try_recv().is_ok() {}
             return update(reloader, || rename_again(watched));
         }
         // The first file is loaded at once, without waiting for a change.
         let template = "{lib_name}-{load_counter}".to_owned();
         let reloader =
             LibReloader::new(&self.directory, &self.name, Some(DEBOUNCE), Some(template));
-        let reloader =
+        let mut reloader =
             reloader.map_err(|error| fault(format!("the library cannot be mapped: {error}")))?;
-        self.reloader = Some(reloader);
+        let changes = reloader.subscribe_to_file_changes();
+        self.reloader = Some(Watched { reloader, changes });
         Ok(Duration::ZERO)
     }
 
-    /// Puts a node that cannot be opened in the watched file's place: see the module.
-    fn rest(&self, watched: &Path) -> io::Result<()> {
+    /// Brings the watcher to rest with a change signalled: see the module. To be called when a
+    /// generation has been handed on; returns early when `urgent` says so.
+    pub fn settle(&mut self, urgent: impl Fn() -> bool) {
+        if !std::mem::take(&mut self.restless) {
+            return;
+        }
+        let Some(Watched { changes, .. }) = &self.reloader else {
+            return;
+        };
+        for _ in 0..SETTLE_TRIES {
+            if let Err(error) = self.rest() {
+                tracing::warn!(%error, "hot-lib-reloader's watcher does not come to rest");
+                return;
+            }
+            let resting = Instant::now();
+            // The node may have been put there before the watcher had begun to watch.
+            while resting.elapsed() < RENAME_AGAIN {
+                if urgent() || changes.recv_timeout(SETTLE_POLL).is_ok() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Puts a node that cannot be opened in the watched file's place.
+    fn rest(&self) -> io::Result<()> {
         let node = self.directory.join("rest");
         let path = CString::new(node.as_os_str().as_bytes())?;
         // SAFETY: `path` is a C string, and nothing else is read.
         if unsafe { libc::mknod(path.as_ptr(), libc::S_IFSOCK | 0o600, 0) } != 0 {
             return Err(io::Error::last_os_error());
         }
-        fs::rename(node, watched)
+        fs::rename(node, self.watched())
+    }
+
+    fn watched(&self) -> PathBuf {
+        self.directory.join(format!("lib{}.so", self.name))
     }
 
     /// Writes beside the watched file and renames over it, so that no half of it is ever seen.
@@ -120,6 +161,7 @@ impl Loader {
         let reloader = self
             .reloader
             .as_ref()
+            .map(|watched| &watched.reloader)
             .ok_or_else(|| fault("nothing is loaded"))?;
         let address = |name: &str| {
             // SAFETY: only the address is taken; it is used by who knows what lies there.

@@ -54,6 +54,13 @@ impl Pipeline {
         (self.wake)();
     }
 
+    /// Does what can wait until a generation was handed on.
+    pub fn settle(&mut self, shared: &Shared, order: &Order) {
+        if let Some(loader) = self.loaders.get_mut(&order.slot) {
+            loader.settle(|| shared.lock().is_ordered());
+        }
+    }
+
     /// Makes a generation ready, or says why not.
     pub fn make(&mut self, shared: &Shared, order: &Order) -> Outcome {
         let mut timings = Timings::default();

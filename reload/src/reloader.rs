@@ -151,6 +151,7 @@ impl HotReloader {
                     // Nobody may be waiting.
                     let _ = order.reply.try_send(outcome);
                     pipeline.wake();
+                    pipeline.settle(&shared, &order);
                 }
             };
             thread::Builder::new().name("reload".to_owned()).spawn(work)
@@ -336,6 +337,11 @@ impl Shared {
 }
 
 impl State {
+    /// Whether something waits to be done.
+    pub fn is_ordered(&self) -> bool {
+        self.ended || !self.orders.is_empty()
+    }
+
     /// Whether another attempt for the same module waits already.
     pub fn superseded(&self, order: &Order) -> bool {
         self.ended || self.orders.iter().any(|other| other.slot == order.slot)
