@@ -2,11 +2,12 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
 use crate::picture::Picture;
-use crate::process::{Process, output};
+use crate::process::{Process, output, until};
 
 /// An Xvfb of its own, on a free display number that Xvfb chose.
 #[derive(Debug)]
@@ -60,6 +61,25 @@ impl Display {
         Picture::decode(&output(
             self.tool("import").args(["-window", "root", "png:-"]),
         )?)
+    }
+
+    /// What the display shows once that stands still: a frame that was handed over takes a while to
+    /// be there, and so do those after it.
+    ///
+    /// # Errors
+    /// As [`Self::picture`], and when it does not stand still within 20 s.
+    pub fn picture_at_rest(&self) -> Result<Picture> {
+        let mut last = self.picture()?;
+        until(
+            Duration::from_secs(20),
+            "the display to stand still",
+            || {
+                let now = self.picture()?;
+                let at_rest = now == last && !now.is_blank();
+                last = now;
+                Ok(at_rest.then(|| last.clone()))
+            },
+        )
     }
 
     /// Gives the keyboard to the only window: there is no window manager that would.

@@ -52,6 +52,14 @@ impl Picture {
         Self(imageops::crop_imm(&self.0, area.x, area.y, area.width, area.height).to_image())
     }
 
+    /// Whether it is of one colour: a display on which nothing was drawn yet.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        let mut pixels = self.0.pixels();
+        let first = pixels.next();
+        pixels.all(|pixel| Some(pixel) == first)
+    }
+
     /// How many pixels have this colour, give or take `tolerance` in each channel.
     #[must_use]
     pub fn count(&self, colour: [u8; 3], tolerance: u8) -> usize {

@@ -118,7 +118,7 @@ impl Scene {
             "it did not fail at {stage}: {report}"
         );
         std::thread::sleep(PULSE);
-        Ok((report, self.display.picture()?))
+        Ok((report, self.display.picture_at_rest()?))
     }
 }
 
@@ -199,7 +199,7 @@ fn the_queue_is_shown_and_its_drawing_code_is_edited_broken_and_mended() -> Resu
 }
 
 fn shows_who_holds_and_who_waits(scene: &Scene) -> Result<()> {
-    let text = scene.display.picture()?.read()?;
+    let text = scene.display.picture_at_rest()?.read()?;
     for name in ["root-console", "train-lora", "root-mic", "ollama-proxy"] {
         ensure!(
             text.contains(name),
@@ -231,14 +231,7 @@ fn with_something_typed_scrolled_and_selected(scene: &Scene) -> Result<Picture> 
     display.click(100, 300)?;
     display.press("slash")?;
     display.press("End")?;
-    // Two pictures alike are a window at rest.
-    let mut last = rows(&display.picture()?);
-    warden_tests::process::until(Duration::from_secs(20), "the rows to stand still", || {
-        let now = rows(&display.picture()?);
-        let still = now == last;
-        last = now;
-        Ok(still.then_some(()))
-    })?;
+    let last = rows(&display.picture_at_rest()?);
     let text = last.read()?;
     ensure!(
         text.contains("waiter-"),
@@ -256,7 +249,7 @@ fn an_edit_is_on_screen_and_nothing_is_lost(
     lib: &Edit,
     at_work: &Picture,
 ) -> Result<()> {
-    let before = scene.display.picture()?;
+    let before = scene.display.picture_at_rest()?;
     ensure!(
         before.count(FOREIGN, 0) == 0,
         "the colour of the test is in the window already"
@@ -281,7 +274,7 @@ fn an_edit_is_on_screen_and_nothing_is_lost(
         report["event"] == "generation",
         "the edit was not taken: {report}"
     );
-    let after = scene.display.picture()?;
+    let after = scene.display.picture_at_rest()?;
     ensure!(
         after.count(FOREIGN, 0) > 10_000,
         "the new block is not on screen: {report}"
@@ -306,14 +299,14 @@ fn an_edit_is_on_screen_and_nothing_is_lost(
     // The caret is where it was: what is typed goes on.
     scene.display.type_text("-3")?;
     warden_tests::process::until(Duration::from_secs(20), "the filter to go on", || {
-        let text = rows(&scene.display.picture()?).read()?;
+        let text = rows(&scene.display.picture_at_rest()?).read()?;
         Ok((text.contains("waiter-3") && !text.contains("waiter-2")).then_some(()))
     })?;
     Ok(())
 }
 
 fn a_compile_error_leaves_the_last_good_code(scene: &Scene, lib: &Edit) -> Result<()> {
-    let before = scene.display.picture()?;
+    let before = scene.display.picture_at_rest()?;
     lib.replace(
         LAST_LINE,
         &format!("{LAST_LINE}    let waited: u32 = \"a minute\";\n"),
@@ -339,7 +332,7 @@ fn a_compile_error_leaves_the_last_good_code(scene: &Scene, lib: &Edit) -> Resul
 }
 
 fn a_truncated_library_is_refused(scene: &Scene, lib: &Edit) -> Result<()> {
-    let before = scene.display.picture()?;
+    let before = scene.display.picture_at_rest()?;
     let artifact = std::fs::OpenOptions::new()
         .write(true)
         .open(programs()?.join("libui_hot.so"))?;
@@ -350,7 +343,7 @@ fn a_truncated_library_is_refused(scene: &Scene, lib: &Edit) -> Result<()> {
 }
 
 fn a_panic_while_drawing_is_taken_back(scene: &Scene, lib: &Edit) -> Result<()> {
-    let before = scene.display.picture()?;
+    let before = scene.display.picture_at_rest()?;
     lib.replace(
         LAST_LINE,
         &format!("{LAST_LINE}    panic!(\"the ink ran out\");\n"),
@@ -380,7 +373,7 @@ fn recovers(scene: &Scene, lib: &Edit, before: &Picture) -> Result<()> {
         report["event"] != "reload_failed",
         "mended code was refused: {report}"
     );
-    assert_clean(before, &scene.display.picture()?);
+    assert_clean(before, &scene.display.picture_at_rest()?);
     Ok(())
 }
 

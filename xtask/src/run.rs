@@ -108,7 +108,7 @@ impl Shot {
         window.wait_for("shown", LIVE_WITHIN, |report| {
             report["revision"].as_u64() >= Some(revision)
         })?;
-        display.picture()
+        display.picture_at_rest()
     }
 
     /// Of whatever broker answers here, started where there is none, as `cargo xtask run` would.
@@ -116,7 +116,7 @@ impl Shot {
         let display = Display::start(self.size.0, self.size.1)?;
         let window = Window::open(&display, None, &self.line(&[]))?;
         window.wait_for("live", LIVE_WITHIN, |_| true)?;
-        display.picture()
+        display.picture_at_rest()
     }
 
     fn line<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
