@@ -87,18 +87,27 @@ impl Display {
     /// # Errors
     /// When xdotool is missing or there is no window of process `pid`.
     pub fn focus(&self, pid: u32) -> Result<()> {
-        output(
-            self.xdotool()
-                .args([
+        let window = until(
+            Duration::from_secs(20),
+            "a window to be on the display",
+            || {
+                let found = output(self.xdotool().args([
                     "search",
-                    "--sync",
                     "--onlyvisible",
                     "--pid",
                     &pid.to_string(),
-                ])
-                .args(["windowfocus", "--sync"]),
-        )
-        .map(drop)
+                ]));
+                // xdotool ends with 1 where there is none.
+                Ok(found.ok().and_then(|ids| {
+                    String::from_utf8(ids)
+                        .ok()?
+                        .lines()
+                        .next()
+                        .map(str::to_owned)
+                }))
+            },
+        )?;
+        output(self.xdotool().args(["windowfocus", &window])).map(drop)
     }
 
     /// Presses a key or a chord, as xdotool writes it (`ctrl+alt+r`).
