@@ -28,7 +28,7 @@ impl LeaseRow {
 }
 
 /// A waiter in the picture. `place` and `why` of its status are as old as the row; ask
-/// [`Snapshot::waiters`] for the place and [`Snapshot::why`] for the reason.
+/// [`Snapshot::waiters`](super::Snapshot::waiters) for the place and [`Snapshot::why`](super::Snapshot::why) for the reason.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WaiterRow {
     /// As it came; its durations were true at `seen_ms`.
