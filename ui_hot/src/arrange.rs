@@ -62,13 +62,6 @@ fn fitting(room: Vec2) -> Layout {
     };
     let gpus = 360.0;
     let pane = pane_id;
-    let mut nodes: Vec<Node> = Panel::ALL
-        .iter()
-        .map(|panel| Node {
-            id: pane(*panel),
-            kind: NodeKind::Pane(*panel),
-        })
-        .collect();
     let (holders, detail) = (pane(Panel::Holders), pane(Panel::Detail));
     let side_kind = if cramped {
         NodeKind::Tabs {
@@ -83,38 +76,39 @@ fn fitting(room: Vec2) -> Layout {
     };
     let queue = room.x - side - if three { gpus } else { 0.0 };
     let mut columns = vec![(pane(Panel::Queue), queue), (SIDE, side)];
-    let mut tabs = vec![
-        pane(Panel::Timeline),
-        pane(Panel::Events),
-        pane(Panel::Reload),
-    ];
+    let timeline = pane(Panel::Timeline);
+    let mut tabs = vec![timeline, pane(Panel::Events), pane(Panel::Reload)];
     if three {
         columns.insert(0, (pane(Panel::Gpus), gpus));
     } else {
         tabs.push(pane(Panel::Gpus));
     }
-    let timeline = pane(Panel::Timeline);
-    nodes.extend([
-        Node {
-            id: MAIN,
-            kind: NodeKind::Row(columns),
-        },
-        Node {
-            id: SIDE,
-            kind: side_kind,
-        },
-        Node {
-            id: FOOT,
-            kind: NodeKind::Tabs {
+    tree_of(vec![
+        (MAIN, NodeKind::Row(columns)),
+        (SIDE, side_kind),
+        (
+            FOOT,
+            NodeKind::Tabs {
                 children: tabs,
                 active: timeline,
             },
-        },
-        Node {
-            id: ROOT,
-            kind: NodeKind::Stack(vec![(MAIN, room.y - foot), (FOOT, foot)]),
-        },
-    ]);
+        ),
+        (
+            ROOT,
+            NodeKind::Stack(vec![(MAIN, room.y - foot), (FOOT, foot)]),
+        ),
+    ])
+}
+
+/// These containers with every panel.
+fn tree_of(containers: Vec<(u64, NodeKind)>) -> Layout {
+    let panes = Panel::ALL
+        .iter()
+        .map(|panel| (pane_id(*panel), NodeKind::Pane(*panel)));
+    let mut nodes: Vec<Node> = panes
+        .chain(containers)
+        .map(|(id, kind)| Node { id, kind })
+        .collect();
     for node in &mut nodes {
         if let NodeKind::Stack(children) | NodeKind::Row(children) = &mut node.kind {
             // A room too small for them all is shared, never overdrawn.

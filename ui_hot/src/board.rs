@@ -2,7 +2,7 @@
 //! and tabs.
 
 use warden_toolkit::egui::{
-    Align2, CursorIcon, Id, Rect, Role, Sense, Stroke, Style, Ui, UiBuilder, Visuals, WidgetInfo,
+    CursorIcon, Id, Rect, Role, Sense, Stroke, Style, Ui, UiBuilder, Visuals, WidgetInfo,
     WidgetText, pos2,
 };
 use warden_toolkit::egui_tiles::{
@@ -155,7 +155,7 @@ impl Board<'_, '_> {
         } else {
             let at = pos2(x, head.center().y);
             let hand = Hand::head(ink, ink.accent);
-            paint::text(ui.painter(), at, Align2::LEFT_CENTER, &title, &hand).right()
+            paint::left(ui.painter(), at, &title, &hand).right()
         };
         let right = head.right() - 16.0;
         let mut room = head;
@@ -207,7 +207,7 @@ impl Board<'_, '_> {
             };
             let at = pos2(x, head.center().y);
             let hand = Hand::head(ink, colour);
-            paint::text(ui.painter(), at, Align2::LEFT_CENTER, tab.title(), &hand);
+            paint::left(ui.painter(), at, tab.title(), &hand);
             if active {
                 let y = head.bottom() - 2.0;
                 ui.painter()

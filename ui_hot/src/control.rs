@@ -2,7 +2,7 @@
 //! accessible name and role, and shows where the focus is.
 
 use warden_toolkit::egui::{
-    Align2, Color32, CursorIcon, Frame, Id, Margin, Pos2, Rect, Response, RichText, Role, Sense,
+    Color32, CursorIcon, Frame, Id, Margin, Pos2, Rect, Response, RichText, Role, Sense,
     StrokeKind, TextEdit, Ui, WidgetInfo, pos2, vec2,
 };
 use warden_view::Action;
@@ -143,7 +143,7 @@ impl<'a> Button<'a> {
         }
         let hand = Hand::label(ink, colour);
         let at = pos2(x, rect.center().y);
-        let label = paint::text(painter, at, Align2::LEFT_CENTER, self.label, &hand);
+        let label = paint::left(painter, at, self.label, &hand);
         if let Some(cap) = self.cap {
             key_cap(ui, ink, pos2(label.right() + CAP_GAP, rect.center().y), cap);
         }
@@ -181,13 +181,7 @@ pub(crate) fn key_cap(ui: &Ui, ink: &Ink<'_>, left_centre: Pos2, key: &str) -> R
     ui.painter()
         .rect_stroke(rect, corner, line, StrokeKind::Inside);
     let hand = Hand::new(ink.cap(), ink.dim);
-    paint::text(
-        ui.painter(),
-        rect.center(),
-        Align2::CENTER_CENTER,
-        key,
-        &hand,
-    );
+    paint::centred(ui.painter(), rect.center(), key, &hand);
     rect
 }
 
@@ -215,13 +209,7 @@ pub(crate) fn chip(
     let corner = ink.theme.shape.rounding.min(3.0);
     ui.painter()
         .rect(rect, corner, fill, ink.outline(colour), StrokeKind::Inside);
-    paint::text(
-        ui.painter(),
-        rect.center(),
-        Align2::CENTER_CENTER,
-        label,
-        &hand,
-    );
+    paint::centred(ui.painter(), rect.center(), label, &hand);
     rect
 }
 
@@ -248,13 +236,7 @@ pub(crate) fn copyable(
     } else {
         hand
     };
-    paint::text(
-        ui.painter(),
-        rect.left_center(),
-        Align2::LEFT_CENTER,
-        &short,
-        &hand,
-    );
+    paint::left(ui.painter(), rect.left_center(), &short, &hand);
     focus(ui, ink, rect, &response);
     if response.clicked() {
         actions.push(Action::CopyText {
@@ -282,14 +264,7 @@ pub(crate) fn command(
     ui.painter()
         .rect(field, corner, ink.field, ink.rule(), StrokeKind::Inside);
     let at = pos2(field.left() + 12.0, field.center().y);
-    let set = paint::fit(
-        ui.painter(),
-        at,
-        Align2::LEFT_CENTER,
-        line,
-        &hand,
-        field.width() - 22.0,
-    );
+    let set = paint::left_within(ui.painter(), at, line, &hand, field.width() - 22.0);
     if set.elided {
         ui.interact(field, ui.scope_id().with(("line", line)), Sense::hover())
             .on_hover_text(line);

@@ -1,8 +1,6 @@
 //! What is selected, in full: whole ids, the path to the grant, the line to copy.
 
-use warden_toolkit::egui::{
-    Align2, Color32, Pos2, Rect, ScrollArea, Sense, Ui, UiBuilder, pos2, vec2,
-};
+use warden_toolkit::egui::{Color32, Pos2, Rect, ScrollArea, Sense, Ui, UiBuilder, pos2, vec2};
 use warden_view::{Dialog, Gpu, Holder, Target, Text, Waiter};
 
 use crate::control::{self, Button};
@@ -110,13 +108,7 @@ impl Sheet {
 
     fn name(&self, ui: &Ui, scene: &Scene<'_>, name: &str) {
         let at = pos2(self.left, self.y + LINE / 2.0);
-        paint::text(
-            ui.painter(),
-            at,
-            Align2::LEFT_CENTER,
-            name,
-            &Hand::dim(&scene.ink),
-        );
+        paint::left(ui.painter(), at, name, &Hand::dim(&scene.ink));
     }
 
     fn fact(&mut self, ui: &Ui, scene: &Scene<'_>, name: &str, value: &str) {
@@ -130,7 +122,7 @@ impl Sheet {
         let at = self.value_at();
         let room = self.right - at.x;
         if paint::width(ui.painter(), value, &hand) <= room {
-            paint::text(ui.painter(), at, Align2::LEFT_CENTER, value, &hand);
+            paint::left(ui.painter(), at, value, &hand);
             self.y += LINE;
             return;
         }
@@ -148,13 +140,7 @@ impl Sheet {
             .get(if today { 11..19 } else { 0..19 })
             .unwrap_or(&whole);
         let hand = Hand::body(&scene.ink);
-        let rect = paint::text(
-            ui.painter(),
-            self.value_at(),
-            Align2::LEFT_CENTER,
-            text,
-            &hand,
-        );
+        let rect = paint::left(ui.painter(), self.value_at(), text, &hand);
         ui.interact(rect, ui.scope_id().with(("instant", name)), Sense::hover())
             .on_hover_text(&*whole);
         self.y += LINE;
@@ -262,16 +248,10 @@ fn passed(ui: &Ui, sheet: &mut Sheet, scene: &Scene<'_>, waiter: &Waiter) {
     let at = pos2(at.x + paint::pips_width(most) + 8.0, at.y);
     let text = format!("{} of {most}", waiter.passed);
     let hand = Hand::body(ink);
-    let rect = paint::text(ui.painter(), at, Align2::LEFT_CENTER, &text, &hand);
+    let rect = paint::left(ui.painter(), at, &text, &hand);
     if waiter.passed >= most {
         let at = pos2(rect.right() + 6.0, at.y);
-        paint::text(
-            ui.painter(),
-            at,
-            Align2::LEFT_CENTER,
-            "overdue",
-            &hand.coloured(ink.warn),
-        );
+        paint::left(ui.painter(), at, "overdue", &hand.coloured(ink.warn));
     }
     sheet.y += LINE;
 }

@@ -2,8 +2,8 @@
 //! Escape steps back and never acts; the focus begins on the way back.
 
 use warden_toolkit::egui::{
-    self, Align2, Color32, Frame, Id, Key, Modal, Modifiers, Pos2, Rect, Role, Sense, Ui,
-    WidgetInfo, pos2, vec2,
+    self, Color32, Frame, Id, Key, Modal, Modifiers, Pos2, Rect, Role, Sense, Ui, WidgetInfo, pos2,
+    vec2,
 };
 use warden_view::{Action, Dialog, Text};
 
@@ -231,41 +231,21 @@ fn question(ui: &mut Ui, scene: &mut Scene<'_>, ask: &Ask, dialog: &Dialog) {
     let left = rect.left() + PAD;
     let at = pos2(left, rect.top() + 38.0);
     let head = Hand::head(ink, edge);
-    paint::fit(
-        ui.painter(),
-        at,
-        Align2::LEFT_CENTER,
-        &ask.title,
-        &head,
-        room,
-    );
+    paint::left_within(ui.painter(), at, &ask.title, &head, room);
     let mut y = rect.top() + 64.0;
     let painted = text.size().y;
     ui.painter().galley(pos2(left, y), text, ink.text);
     y += painted + 16.0;
     for (nth, name) in ask.who.iter().take(NAMED).enumerate() {
         let at = pos2(left + 12.0, y + 11.0 + 22.0 * nth as f32);
-        paint::fit(
-            ui.painter(),
-            at,
-            Align2::LEFT_CENTER,
-            name,
-            &body,
-            room - 12.0,
-        );
+        paint::left_within(ui.painter(), at, name, &body, room - 12.0);
         let mark = Rect::from_center_size(pos2(left + 2.0, at.y), vec2(4.0, 14.0));
         ui.painter().rect_filled(mark, 0.0, edge);
     }
     if ask.who.len() > NAMED {
         let at = pos2(left + 12.0, y + 11.0 + 22.0 * NAMED as f32);
         let text = format!("and {} more", ask.who.len() - NAMED);
-        paint::text(
-            ui.painter(),
-            at,
-            Align2::LEFT_CENTER,
-            &text,
-            &Hand::dim(ink),
-        );
+        paint::left(ui.painter(), at, &text, &Hand::dim(ink));
     }
     y += who;
     if let Some((waiting, ticked)) = ask.clear_queue {
@@ -312,13 +292,7 @@ fn tick_box(ui: &Ui, scene: &mut Scene<'_>, rect: Rect, waiting: usize, ticked: 
         ui.painter().line(points, ink.strong(ink.alarm));
     }
     let at = pos2(square.right() + 10.0, rect.center().y);
-    paint::text(
-        ui.painter(),
-        at,
-        Align2::LEFT_CENTER,
-        &label,
-        &Hand::body(ink),
-    );
+    paint::left(ui.painter(), at, &label, &Hand::body(ink));
     control::focus(ui, ink, rect, &response);
     if response.clicked() {
         scene.memory.dialog = Some(Dialog::ForceAll {
@@ -399,13 +373,7 @@ fn sheet(ui: &mut Ui, scene: &mut Scene<'_>) {
     panel(ui, scene, rect, scene.live.accent, false);
     let ink = &scene.live;
     let at = pos2(rect.left() + PAD, rect.top() + 34.0);
-    paint::text(
-        ui.painter(),
-        at,
-        Align2::LEFT_CENTER,
-        "Keys",
-        &Hand::head(ink, ink.accent),
-    );
+    paint::left(ui.painter(), at, "Keys", &Hand::head(ink, ink.accent));
     let each = (width - 3.0 * PAD) / columns.len() as f32;
     for (nth, groups) in columns.into_iter().enumerate() {
         let left = rect.left() + PAD + (each + PAD) * nth as f32;
@@ -432,26 +400,13 @@ const SHEET_GROUP: f32 = 32.0;
 fn sheet_group(ui: &Ui, scene: &Scene<'_>, at: Pos2, width: f32, group: &str) -> f32 {
     let ink = &scene.live;
     let head = pos2(at.x, at.y + 14.0);
-    paint::text(
-        ui.painter(),
-        head,
-        Align2::LEFT_CENTER,
-        group,
-        &Hand::label(ink, ink.dim),
-    );
+    paint::left(ui.painter(), head, group, &Hand::label(ink, ink.dim));
     let mut y = at.y + SHEET_GROUP + SHEET_LINE / 2.0 - 4.0;
     for (_, key, does) in SHEET.iter().filter(|(of, ..)| *of == group) {
         control::key_cap(ui, ink, pos2(at.x, y), key);
         let text = pos2(at.x + 120.0, y);
         let room = width - 120.0;
-        paint::fit(
-            ui.painter(),
-            text,
-            Align2::LEFT_CENTER,
-            does,
-            &Hand::body(ink),
-            room,
-        );
+        paint::left_within(ui.painter(), text, does, &Hand::body(ink), room);
         y += SHEET_LINE;
     }
     y - SHEET_LINE / 2.0 + 4.0

@@ -1,7 +1,7 @@
 //! The event stream, the newest first.
 
 use warden_toolkit::egui::{
-    Align2, Color32, Id, Rect, Role, ScrollArea, Sense, Ui, UiBuilder, WidgetInfo, pos2, vec2,
+    Color32, Id, Rect, Role, ScrollArea, Sense, Ui, UiBuilder, WidgetInfo, pos2, vec2,
 };
 use warden_view::{EventRow, Selection, Tone};
 
@@ -105,42 +105,21 @@ fn row(ui: &Ui, rect: Rect, scene: &mut Scene<'_>, event: &EventRow) {
     let y = rect.center().y;
     let (dim, body) = (Hand::dim(ink), Hand::body(ink));
     let left = rect.left() + ink.theme.spacing.pad;
-    let set = paint::text(painter, pos2(left, y), Align2::LEFT_CENTER, &time, &dim);
+    let set = paint::left(painter, pos2(left, y), &time, &dim);
     let hover_time = set;
     let x = left + 72.0;
     let kind = Hand::label(ink, tone(scene, event.tone));
     let words_of_kind = event.kind.replace('_', " ");
-    paint::fit(
-        painter,
-        pos2(x, y),
-        Align2::LEFT_CENTER,
-        &words_of_kind,
-        &kind,
-        92.0,
-    );
+    paint::left_within(painter, pos2(x, y), &words_of_kind, &kind, 92.0);
     let x = x + 100.0;
     let client = ((rect.width() - x + rect.left()) * 0.36).clamp(80.0, 200.0);
-    let named = paint::fit(
-        painter,
-        pos2(x, y),
-        Align2::LEFT_CENTER,
-        &event.client,
-        &body,
-        client,
-    );
+    let named = paint::left_within(painter, pos2(x, y), &event.client, &body, client);
     let x = x + client + 12.0;
     let number = words::number(event.id);
     let right = rect.right() - 16.0;
-    let number = paint::text(painter, pos2(right, y), Align2::RIGHT_CENTER, &number, &dim);
+    let number = paint::right(painter, pos2(right, y), &number, &dim);
     let room = number.left() - 12.0 - x;
-    let what = paint::fit(
-        painter,
-        pos2(x, y),
-        Align2::LEFT_CENTER,
-        &event.what,
-        &dim,
-        room,
-    );
+    let what = paint::left_within(painter, pos2(x, y), &event.what, &dim, room);
     if response.clicked()
         && let Some(selection) = subject(scene, event)
     {

@@ -1,8 +1,7 @@
 //! The last line: which broker this is, and the keys that lead to everything else.
 
 use warden_toolkit::egui::{
-    Align2, Color32, CursorIcon, Popup, PopupCloseBehavior, Rect, Role, Sense, Ui, WidgetInfo,
-    pos2, vec2,
+    Color32, CursorIcon, Popup, PopupCloseBehavior, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2,
 };
 use warden_view::{Action, Dialog, LinkState};
 
@@ -43,14 +42,7 @@ fn identity(ui: &Ui, rect: Rect, right: f32, scene: &Scene<'_>) {
     }
     let mut x = rect.left() + 30.0;
     let mut part = |text: &str, hand: &Hand| {
-        let set = paint::fit(
-            painter,
-            pos2(x, y),
-            Align2::LEFT_CENTER,
-            text,
-            hand,
-            right - x,
-        );
+        let set = paint::left_within(painter, pos2(x, y), text, hand, right - x);
         x = set.rect.right() + 16.0;
     };
     part(&broker.address, &Hand::body(ink));
@@ -148,7 +140,7 @@ fn key(
     };
     let at = rect.right_center();
     let hand = Hand::dim(ink).coloured(colour);
-    paint::text(ui.painter(), at, Align2::RIGHT_CENTER, label, &hand);
+    paint::right(ui.painter(), at, label, &hand);
     control::focus(ui, ink, rect, &response);
     (rect.left(), response)
 }

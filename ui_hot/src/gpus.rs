@@ -1,8 +1,6 @@
 //! The GPUs: what each is, what it does, and what is known of it.
 
-use warden_toolkit::egui::{
-    Align2, Rect, Role, ScrollArea, Sense, Ui, UiBuilder, WidgetInfo, pos2, vec2,
-};
+use warden_toolkit::egui::{Rect, Role, ScrollArea, Sense, Ui, UiBuilder, WidgetInfo, pos2, vec2};
 use warden_view::{Gpu, Selection};
 
 use crate::control;
@@ -77,13 +75,7 @@ fn card(ui: &Ui, rect: Rect, scene: &mut Scene<'_>, at: usize, gpu: &Gpu) {
     let y = |dy: f32| rect.top() + dy;
     let label = Hand::head(ink, ink.accent);
     let text = words::gpu(gpu.index);
-    let set = paint::text(
-        painter,
-        pos2(left, y(22.0)),
-        Align2::LEFT_CENTER,
-        &text,
-        &label,
-    );
+    let set = paint::left(painter, pos2(left, y(22.0)), &text, &label);
     let colour = state_colour(scene, gpu.state);
     let chip = control::chip(
         ui,
@@ -99,25 +91,11 @@ fn card(ui: &Ui, rect: Rect, scene: &mut Scene<'_>, at: usize, gpu: &Gpu) {
     } else {
         gpu.name.to_string()
     };
-    paint::fit(
-        painter,
-        at,
-        Align2::LEFT_CENTER,
-        &name,
-        &Hand::body(ink),
-        right - at.x,
-    );
+    paint::left_within(painter, at, &name, &Hand::body(ink), right - at.x);
     meters(ui, scene, gpu, left, right, y(48.0));
     let who = holders(scene, gpu);
     let at = pos2(left, y(72.0));
-    paint::fit(
-        painter,
-        at,
-        Align2::LEFT_CENTER,
-        &who,
-        &Hand::dim(ink),
-        right - left,
-    );
+    paint::left_within(painter, at, &who, &Hand::dim(ink), right - left);
     painter.hline(rect.x_range(), rect.bottom() - 0.5, ink.rule());
     control::focus(ui, ink, rect.shrink(4.0), &response);
     if response.clicked() {
@@ -133,7 +111,7 @@ fn meters(ui: &Ui, scene: &Scene<'_>, gpu: &Gpu, left: f32, right: f32, y: f32) 
     let half = ((right - left - 16.0) / 2.0).floor();
     let mut meter = |text: String, part: f32| {
         let at = pos2(x, y);
-        let set = paint::text(painter, at, Align2::LEFT_CENTER, &text, &Hand::dim(ink));
+        let set = paint::left(painter, at, &text, &Hand::dim(ink));
         let bar = Rect::from_min_max(
             pos2(set.right().ceil() + 8.0, y - 3.0),
             pos2(x + half, y + 3.0),
@@ -148,26 +126,14 @@ fn meters(ui: &Ui, scene: &Scene<'_>, gpu: &Gpu, left: f32, right: f32, y: f32) 
         meter(text, used as f32 / total.max(1) as f32);
     } else if let Some(total) = gpu.vram_total_mib {
         let text = format!("{} GiB", words::gib(total));
-        paint::text(
-            painter,
-            pos2(left, y),
-            Align2::LEFT_CENTER,
-            &text,
-            &Hand::dim(ink),
-        );
+        paint::left(painter, pos2(left, y), &text, &Hand::dim(ink));
         return;
     }
     if let Some(load) = gpu.load_percent {
         meter(format!("load {load:>3} %"), f32::from(load) / 100.0);
     } else if gpu.vram_total_mib.is_none() {
         let text = "memory and load are not known";
-        paint::text(
-            painter,
-            pos2(left, y),
-            Align2::LEFT_CENTER,
-            text,
-            &Hand::dim(ink),
-        );
+        paint::left(painter, pos2(left, y), text, &Hand::dim(ink));
     }
 }
 

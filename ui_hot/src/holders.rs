@@ -1,7 +1,7 @@
 //! The holders: a card a lease, with the buttons that end it.
 
 use warden_toolkit::egui::{
-    Align2, Id, Rect, Role, ScrollArea, Sense, Ui, UiBuilder, WidgetInfo, pos2, vec2,
+    Id, Rect, Role, ScrollArea, Sense, Ui, UiBuilder, WidgetInfo, pos2, vec2,
 };
 use warden_view::{Dialog, Holder, LinkState, Selection, Target};
 
@@ -45,13 +45,7 @@ pub(crate) fn head(ui: &mut Ui, room: Rect, scene: &mut Scene<'_>) {
         String::new()
     };
     if paint::width(ui.painter(), &text, &hand) < was_reset.rect.left() - room.left() {
-        paint::text(
-            ui.painter(),
-            pos2(room.left(), y),
-            Align2::LEFT_CENTER,
-            &text,
-            &hand,
-        );
+        paint::left(ui.painter(), pos2(room.left(), y), &text, &hand);
     }
     if forced
         .on_hover_text("End every lease (Ctrl+Shift+Del)")
@@ -88,7 +82,7 @@ pub(crate) fn show(ui: &mut Ui, body: Rect, scene: &mut Scene<'_>) {
         let text = format!("No holder matches “{}”.", scene.memory.filter);
         let hand = Hand::dim(&scene.ink);
         let room = list.width() - 2.0 * scene.ink.theme.spacing.pad;
-        paint::fit(ui.painter(), at, Align2::LEFT_CENTER, &text, &hand, room);
+        paint::left_within(ui.painter(), at, &text, &hand, room);
         return;
     }
     let mut child = ui.new_child(UiBuilder::new().id_salt("cards").max_rect(list));
@@ -160,7 +154,7 @@ fn empty(ui: &Ui, body: Rect, scene: &Scene<'_>) {
         "No holder is known."
     };
     let hand = Hand::new(ink.title(), ink.text);
-    paint::fit(ui.painter(), at, Align2::LEFT_CENTER, text, &hand, room);
+    paint::left_within(ui.painter(), at, text, &hand, room);
     let text = "Who gets one appears here with its process, deadline and buttons.";
     paint::paragraph(
         ui.painter(),
@@ -290,23 +284,9 @@ fn facts(
     let on_width = paint::width(painter, &on, &label).min(160.0);
     let name = Hand::new(ink.title(), ink.text);
     let room = name_ends - left - on_width - 10.0;
-    let set = paint::fit(
-        painter,
-        pos2(left, y(22.0)),
-        Align2::LEFT_CENTER,
-        &holder.client,
-        &name,
-        room,
-    );
+    let set = paint::left_within(painter, pos2(left, y(22.0)), &holder.client, &name, room);
     let at = pos2(set.rect.right() + 10.0, y(23.0));
-    paint::fit(
-        painter,
-        at,
-        Align2::LEFT_CENTER,
-        &on,
-        &label,
-        on_width + 1.0,
-    );
+    paint::left_within(painter, at, &on, &label, on_width + 1.0);
     if set.elided && response.hovered() && ui.rect_contains_pointer(set.rect) {
         response.clone().on_hover_text(&*holder.client);
     }
@@ -315,37 +295,16 @@ fn facts(
         None => format!("priority {}", holder.priority),
     };
     let hand = Hand::label(ink, scene.priority_colour(holder.priority));
-    let mut x = paint::text(
-        painter,
-        pos2(left, y(50.0)),
-        Align2::LEFT_CENTER,
-        &priority,
-        &hand,
-    )
-    .right();
+    let mut x = paint::left(painter, pos2(left, y(50.0)), &priority, &hand).right();
     for fact in small_facts(holder) {
         let at = pos2(x + 16.0, y(50.0));
-        let set = paint::fit(
-            painter,
-            at,
-            Align2::LEFT_CENTER,
-            &fact,
-            &Hand::dim(ink),
-            right - at.x,
-        );
+        let set = paint::left_within(painter, at, &fact, &Hand::dim(ink), right - at.x);
         x = set.rect.right();
     }
     deadline(ui, scene, holder, left, right, y(74.0));
     let (text, colour) = standing(scene, holder, forcing);
     let hand = Hand::dim(ink).coloured(colour);
-    paint::fit(
-        painter,
-        pos2(left, y(98.0)),
-        Align2::LEFT_CENTER,
-        &text,
-        &hand,
-        right - left,
-    );
+    paint::left_within(painter, pos2(left, y(98.0)), &text, &hand, right - left);
 }
 
 fn small_facts(holder: &Holder) -> Vec<String> {
@@ -366,19 +325,13 @@ fn deadline(ui: &Ui, scene: &Scene<'_>, holder: &Holder, left: f32, right: f32, 
     let rest = holder.expires_ms - scene.now;
     let body = Hand::body(ink);
     let held = words::span(scene.now - holder.granted_ms);
-    let held = paint::text(painter, pos2(left, y), Align2::LEFT_CENTER, &held, &body);
+    let held = paint::left(painter, pos2(left, y), &held, &body);
     let (text, colour) = if rest < 0 {
         (format!("{} over", words::span(-rest)), ink.alarm)
     } else {
         (words::span(rest), ink.text)
     };
-    let text = paint::text(
-        painter,
-        pos2(right, y),
-        Align2::RIGHT_CENTER,
-        &text,
-        &body.coloured(colour),
-    );
+    let text = paint::right(painter, pos2(right, y), &text, &body.coloured(colour));
     // The bar's ends do not follow the figures, so that it does not jump as they tick.
     let start = (left + 72.0).max(held.right() + 10.0);
     let end = (right - 36.0).min(text.left() - 10.0);

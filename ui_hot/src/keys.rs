@@ -204,10 +204,11 @@ fn move_selection(ui: &Ui, scene: &mut Scene<'_>) {
 fn acting(ui: &Ui, scene: &mut Scene<'_>, room: Rect) {
     let shifted = Modifiers::COMMAND | Modifiers::SHIFT;
     let selected = scene.selected();
-    if !matches!(selected, Selected::Nothing) && table_or_nothing_focused(ui) {
-        if pressed(ui, Modifiers::NONE, Key::Enter) {
-            board::front(scene, room, Panel::Detail);
-        }
+    if !matches!(selected, Selected::Nothing)
+        && table_or_nothing_focused(ui)
+        && pressed(ui, Modifiers::NONE, Key::Enter)
+    {
+        board::front(scene, room, Panel::Detail);
     }
     if copied(ui, false)
         && let Some(id) = crate::detail::whole_id(selected)
@@ -294,7 +295,6 @@ pub(crate) fn keep_arrows(ui: &Ui, table: Id) {
         horizontal_arrows: true,
         vertical_arrows: true,
         escape: false,
-        ..EventFilter::default()
     };
     ui.ctx()
         .memory_mut(|memory| memory.set_focus_lock_filter(table, filter));

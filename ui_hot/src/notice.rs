@@ -1,9 +1,7 @@
 //! Lines between strip and panels: a broker that does not answer, and what came of the operator's
 //! actions. They push the panels down and hide nothing.
 
-use warden_toolkit::egui::{
-    Align2, Color32, Rect, Role, Sense, StrokeKind, Ui, WidgetInfo, pos2, vec2,
-};
+use warden_toolkit::egui::{Color32, Rect, Role, Sense, StrokeKind, Ui, WidgetInfo, pos2, vec2};
 use warden_view::{Action, ActionRun, LinkState, Phase};
 
 use crate::control::Button;
@@ -114,7 +112,7 @@ fn link(ui: &Ui, rect: Rect, scene: &mut Scene<'_>, ink: &Ink<'_>) {
     let y = rect.center().y;
     let hand = Hand::head(ink, colour);
     let title = link_title(state);
-    let set = paint::text(painter, pos2(x, y), Align2::LEFT_CENTER, title, &hand);
+    let set = paint::left(painter, pos2(x, y), title, &hand);
     let text = link_text(scene);
     let mut right = rect.right() - 12.0;
     let retry = Button::new("Try now").named("Try the broker again now");
@@ -130,7 +128,7 @@ fn link(ui: &Ui, rect: Rect, scene: &mut Scene<'_>, ink: &Ink<'_>) {
     }
     let at = pos2(set.right() + 16.0, y);
     let body = Hand::body(ink);
-    let said = paint::fit(painter, at, Align2::LEFT_CENTER, &text, &body, right - at.x);
+    let said = paint::left_within(painter, at, &text, &body, right - at.x);
     let area = Rect::from_min_max(rect.min, pos2(right, rect.bottom()));
     let response = ui.interact(area, ui.scope_id().with("link"), Sense::hover());
     response.widget_info(|| WidgetInfo::labeled(Role::Alert, true, format!("{title}: {text}")));
@@ -174,11 +172,11 @@ fn result(ui: &Ui, rect: Rect, scene: &mut Scene<'_>, ink: &Ink<'_>, run: &Actio
     // A code is compared letter by letter: it keeps its case.
     let code = word.strip_prefix("refused: ");
     let head = if code.is_some() { "refused" } else { &word };
-    let mut set = paint::text(painter, at, Align2::LEFT_CENTER, head, &hand);
+    let mut set = paint::left(painter, at, head, &hand);
     if let Some(code) = code {
         let mono = Hand::new(ink.mono(), colour);
         let at = pos2(set.right() + 10.0, y);
-        set = paint::text(painter, at, Align2::LEFT_CENTER, code, &mono);
+        set = paint::left(painter, at, code, &mono);
     }
     let mut text = run.title.to_string();
     if !said.is_empty() {
@@ -189,7 +187,7 @@ fn result(ui: &Ui, rect: Rect, scene: &mut Scene<'_>, ink: &Ink<'_>, run: &Actio
     }
     let at = pos2(set.right() + 14.0, y);
     let body = Hand::body(ink);
-    let fit = paint::fit(painter, at, Align2::LEFT_CENTER, &text, &body, right - at.x);
+    let fit = paint::left_within(painter, at, &text, &body, right - at.x);
     let area = Rect::from_min_max(rect.min, pos2(right, rect.bottom()));
     let response = ui.interact(area, ui.scope_id().with(("result", run.id)), Sense::hover());
     response.widget_info(|| WidgetInfo::labeled(Role::Status, true, format!("{word}: {text}")));

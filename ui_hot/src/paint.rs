@@ -92,14 +92,7 @@ pub(crate) fn text(painter: &Painter, at: Pos2, anchor: Align2, text: &str, hand
 }
 
 /// The same, no wider than that; what does not fit ends in an ellipsis.
-pub(crate) fn fit(
-    painter: &Painter,
-    at: Pos2,
-    anchor: Align2,
-    text: &str,
-    hand: &Hand,
-    width: f32,
-) -> Set {
+fn fit(painter: &Painter, at: Pos2, anchor: Align2, text: &str, hand: &Hand, width: f32) -> Set {
     if width < 4.0 {
         return Set {
             rect: Rect::from_min_size(at, vec2(0.0, 0.0)),
@@ -114,6 +107,37 @@ pub(crate) fn fit(
     };
     painter.galley(rect.min, galley, hand.colour);
     set
+}
+
+/// Sets a line of text right of a point, centred on its height.
+pub(crate) fn left(painter: &Painter, at: Pos2, line: &str, hand: &Hand) -> Rect {
+    text(painter, at, Align2::LEFT_CENTER, line, hand)
+}
+
+/// Sets a line of text left of a point, centred on its height.
+pub(crate) fn right(painter: &Painter, at: Pos2, line: &str, hand: &Hand) -> Rect {
+    text(painter, at, Align2::RIGHT_CENTER, line, hand)
+}
+
+/// Sets a line of text around a point.
+pub(crate) fn centred(painter: &Painter, at: Pos2, line: &str, hand: &Hand) -> Rect {
+    text(painter, at, Align2::CENTER_CENTER, line, hand)
+}
+
+/// As [`left`], no wider than that.
+pub(crate) fn left_within(painter: &Painter, at: Pos2, line: &str, hand: &Hand, width: f32) -> Set {
+    fit(painter, at, Align2::LEFT_CENTER, line, hand, width)
+}
+
+/// As [`right`], no wider than that.
+pub(crate) fn right_within(
+    painter: &Painter,
+    at: Pos2,
+    line: &str,
+    hand: &Hand,
+    width: f32,
+) -> Set {
+    fit(painter, at, Align2::RIGHT_CENTER, line, hand, width)
 }
 
 /// Several lines of text, wrapped. Gives what they took.

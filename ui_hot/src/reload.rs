@@ -1,8 +1,7 @@
 //! What can be reloaded: generation, stage, what was said when it failed, what each stage took.
 
 use warden_toolkit::egui::{
-    Align2, Color32, Rect, Role, ScrollArea, Sense, StrokeKind, Ui, UiBuilder, WidgetInfo, pos2,
-    vec2,
+    Color32, Rect, Role, ScrollArea, Sense, StrokeKind, Ui, UiBuilder, WidgetInfo, pos2, vec2,
 };
 use warden_view::{Action, Failure, Module, ModuleKind, ModuleState, Stage};
 
@@ -123,11 +122,11 @@ fn module(ui: &Ui, rect: Rect, scene: &Scene<'_>, module: &Module) {
     });
     let at = pos2(left, top);
     let hand = Hand::body(ink);
-    let name = paint::fit(painter, at, Align2::LEFT_CENTER, &module.name, &hand, 200.0).rect;
+    let name = paint::left_within(painter, at, &module.name, &hand, 200.0).rect;
     let at = pos2(name.right() + 12.0, top);
     let hand = Hand::label(ink, ink.accent);
     let text = format!("gen {:02}", module.generation);
-    let generation = paint::text(painter, at, Align2::LEFT_CENTER, &text, &hand);
+    let generation = paint::left(painter, at, &text, &hand);
     let at = pos2(generation.right() + 12.0, top);
     let chip = control::chip(ui, ink, at, &word, colour, filled);
     let since = format!(
@@ -138,24 +137,10 @@ fn module(ui: &Ui, rect: Rect, scene: &Scene<'_>, module: &Module) {
     );
     let at = pos2(right, top);
     let room = right - chip.right() - 12.0;
-    paint::fit(
-        painter,
-        at,
-        Align2::RIGHT_CENTER,
-        &since,
-        &Hand::dim(ink),
-        room,
-    );
+    paint::right_within(painter, at, &since, &Hand::dim(ink), room);
     let facts = facts(scene, module);
     let at = pos2(left, bottom);
-    let set = paint::fit(
-        painter,
-        at,
-        Align2::LEFT_CENTER,
-        &facts,
-        &Hand::dim(ink),
-        right - left,
-    );
+    let set = paint::left_within(painter, at, &facts, &Hand::dim(ink), right - left);
     let mut hover = format!("{}\n{}", module.artifact, module.sha256);
     if set.elided {
         hover = format!("{facts}\n{hover}");
@@ -229,30 +214,16 @@ fn failure(
     let ink = &scene.live;
     let at = pos2(left + 20.0, y + 20.0);
     let hand = Hand::body(ink).coloured(ink.alarm);
-    paint::fit(
-        &painter,
-        at,
-        Align2::LEFT_CENTER,
-        &text,
-        &hand,
-        buttons - at.x - 12.0,
-    );
+    paint::left_within(&painter, at, &text, &hand, buttons - at.x - 12.0);
     let mono = Hand::new(ink.mono(), ink.text);
     let mut at = pos2(left + 20.0, y + 46.0);
     for text in shown {
-        paint::fit(
-            &painter,
-            at,
-            Align2::LEFT_CENTER,
-            text,
-            &mono,
-            right - at.x - 10.0,
-        );
+        paint::left_within(&painter, at, text, &mono, right - at.x - 10.0);
         at.y += line;
     }
     if more > 0 {
         let text = format!("… {more} more lines: copy the message to read them");
-        paint::text(&painter, at, Align2::LEFT_CENTER, &text, &Hand::dim(ink));
+        paint::left(&painter, at, &text, &Hand::dim(ink));
     }
     frame.bottom() + 10.0
 }

@@ -1,8 +1,8 @@
 //! The last ten minutes: leases as bars per GPU, the queue's depth under them, one time axis.
 
 use warden_toolkit::egui::{
-    Align2, Color32, Mesh, Pos2, Rect, Role, ScrollArea, Sense, Shape, Stroke, Ui, UiBuilder,
-    WidgetInfo, pos2, vec2,
+    Color32, Mesh, Pos2, Rect, Role, ScrollArea, Sense, Shape, Stroke, Ui, UiBuilder, WidgetInfo,
+    pos2, vec2,
 };
 use warden_view::{Bar, Gpu, LinkState, Selection};
 
@@ -12,8 +12,10 @@ use crate::words;
 
 const LANE: f32 = 28.0;
 const AXIS: f32 = 22.0;
-/// Room for designations and for the depth's scale.
+/// Room for designations and for the depth's scale, and how much more a mark takes that one is
+/// simulated.
 const NAMES: f32 = 86.0;
+const MARK: f32 = 22.0;
 
 /// What the axis spans, and whether it is live.
 pub(crate) fn head(ui: &mut Ui, room: Rect, scene: &mut Scene<'_>) {
@@ -35,24 +37,20 @@ pub(crate) fn head(ui: &mut Ui, room: Rect, scene: &mut Scene<'_>) {
         return;
     }
     let at = pos2(room.right(), y);
-    let word = paint::text(
-        ui.painter(),
-        at,
-        Align2::RIGHT_CENTER,
-        word,
-        &hand.clone().coloured(colour),
-    );
+    let word = paint::right(ui.painter(), at, word, &hand.clone().coloured(colour));
     let dot = pos2(word.left() - 8.0, y);
     ui.painter().circle_filled(dot, 3.0, colour);
     let at = pos2(dot.x - 9.0, y);
-    paint::text(ui.painter(), at, Align2::RIGHT_CENTER, &span, &hand);
+    paint::right(ui.painter(), at, &span, &hand);
 }
 
 pub(crate) fn show(ui: &mut Ui, body: Rect, scene: &mut Scene<'_>) {
     let pad = scene.ink.theme.spacing.pad;
     let gpus = &scene.picture.gpus;
+    let marked = gpus.iter().any(|gpu| gpu.simulated);
+    let names = NAMES + if marked { MARK } else { 0.0 };
     let plot = Rect::from_min_max(
-        pos2(body.left() + NAMES, body.top() + 6.0),
+        pos2(body.left() + names, body.top() + 6.0),
         pos2(body.right() - pad, body.bottom() - AXIS),
     );
     if plot.width() < 120.0 || plot.height() < 40.0 {
@@ -74,7 +72,7 @@ pub(crate) fn show(ui: &mut Ui, body: Rect, scene: &mut Scene<'_>) {
         return;
     }
     grid(ui, scene, plot, &axis);
-    self::depth(ui, scene, depth, &axis);
+    self::depth(ui, scene, depth, body.left() + pad, &axis);
     let mut child = ui.new_child(UiBuilder::new().id_salt("lanes").max_rect({
         let mut rect = lanes;
         rect.min.x = body.left();
@@ -169,26 +167,14 @@ fn unknown(ui: &Ui, scene: &Scene<'_>, plot: Rect, until: f32) {
         let centre = pos2(rect.center().x, rect.bottom() - 22.0);
         let size = vec2(paint::width(&painter, text, &Hand::dim(ink)) + 12.0, 20.0);
         painter.rect_filled(Rect::from_center_size(centre, size), 0.0, ink.panel);
-        paint::text(
-            &painter,
-            centre,
-            Align2::CENTER_CENTER,
-            text,
-            &Hand::dim(ink),
-        );
+        paint::centred(&painter, centre, text, &Hand::dim(ink));
     }
 }
 
 fn lane(ui: &Ui, scene: &mut Scene<'_>, lane: Rect, name_at: f32, axis: &Axis, gpu: &Gpu) {
     let hand = Hand::label(&scene.ink, scene.ink.accent);
     let at = pos2(name_at, lane.center().y);
-    paint::text(
-        ui.painter(),
-        at,
-        Align2::LEFT_CENTER,
-        &scene.gpu_marked(&gpu.id),
-        &hand,
-    );
+    paint::left(ui.painter(), at, &scene.gpu_marked(&gpu.id), &hand);
     let bars = scene.picture.timeline.bars.clone();
     for bar in bars.iter().filter(|bar| bar.gpu == gpu.id) {
         if bar.to_ms.is_some_and(|to| to < axis.from) {
@@ -226,7 +212,7 @@ fn bar(ui: &Ui, scene: &mut Scene<'_>, rect: Rect, bar: &Bar) {
         let room = rect.width() - 12.0;
         let whole = paint::width(painter, &bar.client, &hand) <= room;
         if whole || room > 60.0 {
-            paint::fit(painter, at, Align2::LEFT_CENTER, &bar.client, &hand, room);
+            paint::left_within(painter, at, &bar.client, &hand, room);
         }
     }
     if rect.width() < 3.0 {
@@ -260,7 +246,7 @@ fn told(scene: &Scene<'_>, bar: &Bar) -> String {
 }
 
 /// Steps of how many wait, with the area under them.
-fn depth(ui: &Ui, scene: &Scene<'_>, plot: Rect, axis: &Axis) {
+fn depth(ui: &Ui, scene: &Scene<'_>, plot: Rect, left: f32, axis: &Axis) {
     let ink = &scene.ink;
     let steps = &scene.picture.timeline.depth;
     let in_sight = steps.iter().skip_while(|step| step.at_ms < axis.from);
@@ -277,7 +263,7 @@ fn depth(ui: &Ui, scene: &Scene<'_>, plot: Rect, axis: &Axis) {
         .max()
         .unwrap_or(0)
         .max(1);
-    scale(ui, scene, plot, most);
+    scale(ui, scene, plot, left, most);
     let y = |waiting: u32| {
         (plot.bottom() - 1.0 - (plot.height() - 2.0) * waiting as f32 / most as f32).round() + 0.5
     };
@@ -307,13 +293,12 @@ fn area(ui: &Ui, points: &[Pos2], bottom: f32, colour: Color32) {
 }
 
 /// Its scale: none, and the most in sight.
-fn scale(ui: &Ui, scene: &Scene<'_>, plot: Rect, most: u32) {
+fn scale(ui: &Ui, scene: &Scene<'_>, plot: Rect, left: f32, most: u32) {
     let ink = &scene.ink;
     let painter = ui.painter();
-    let left = plot.left() - NAMES + ink.theme.spacing.pad;
     let at = pos2(left, plot.top() + 2.0);
     let label = Hand::label(ink, ink.dim);
-    paint::text(painter, at, Align2::LEFT_CENTER, "waiting", &label);
+    paint::left(painter, at, "waiting", &label);
     let number = words::number(u64::from(most));
     let right = plot.left() - 8.0;
     let wide = paint::width(painter, &number, &Hand::dim(ink)) > right - left - 46.0;
@@ -323,15 +308,9 @@ fn scale(ui: &Ui, scene: &Scene<'_>, plot: Rect, most: u32) {
     } else {
         plot.top() + 1.0
     };
-    paint::text(
-        painter,
-        pos2(right, y),
-        Align2::RIGHT_CENTER,
-        &number,
-        &Hand::dim(ink),
-    );
+    paint::right(painter, pos2(right, y), &number, &Hand::dim(ink));
     let at = pos2(right, plot.bottom() - 5.0);
-    paint::text(painter, at, Align2::RIGHT_CENTER, "0", &Hand::dim(ink));
+    paint::right(painter, at, "0", &Hand::dim(ink));
 }
 
 fn now(ui: &Ui, scene: &Scene<'_>, plot: Rect) {
@@ -348,7 +327,7 @@ fn labels(ui: &Ui, scene: &Scene<'_>, plot: Rect, y: f32, axis: &Axis) {
     for minute in (2..=minutes).step_by(2) {
         let at = pos2(axis.x(axis.to - minute * MINUTE), y);
         let text = format!("−{minute} m");
-        let rect = paint::text(painter, at, Align2::CENTER_CENTER, &text, &hand);
+        let rect = paint::centred(painter, at, &text, &hand);
         let id = ui.scope_id().with(("axis", minute));
         ui.interact(rect, id, Sense::hover())
             .on_hover_text(scene.instant(axis.to - minute * MINUTE));
@@ -358,11 +337,5 @@ fn labels(ui: &Ui, scene: &Scene<'_>, plot: Rect, y: f32, axis: &Axis) {
     } else {
         scene.time(axis.to)
     };
-    paint::text(
-        painter,
-        pos2(plot.right(), y),
-        Align2::RIGHT_CENTER,
-        &text,
-        &hand,
-    );
+    paint::right(painter, pos2(plot.right(), y), &text, &hand);
 }

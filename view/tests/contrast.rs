@@ -1,6 +1,11 @@
 //! Every shipped theme can be read by whom it is for: contrast as WCAG 2.2 defines it, and colours
 //! that stay apart for eyes that see fewer of them.
 
+#![allow(
+    clippy::expect_used,
+    reason = "a test stops at what is not as it should be"
+)]
+
 use warden_view::{Colours, Rgba, SHIPPED, Theme};
 
 type Linear = [f64; 3];

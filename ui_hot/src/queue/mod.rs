@@ -6,7 +6,7 @@ mod row;
 use std::sync::Arc;
 
 use warden_toolkit::egui::{
-    Align2, Id, Rect, Role, ScrollArea, Sense, Ui, UiBuilder, WidgetInfo, pos2, vec2,
+    Id, Rect, Role, ScrollArea, Sense, Ui, UiBuilder, WidgetInfo, pos2, vec2,
 };
 use warden_view::{Column, LinkState, Selection, Target};
 
@@ -48,7 +48,7 @@ pub(crate) fn head(ui: &mut Ui, room: Rect, scene: &mut Scene<'_>) {
     };
     let hand = Hand::new(ink.title(), ink.text);
     let at = pos2(room.left(), y);
-    let count = paint::text(ui.painter(), at, Align2::LEFT_CENTER, &count, &hand);
+    let count = paint::left(ui.painter(), at, &count, &hand);
     let cap = control::cap_width(ui, ink, "/");
     control::key_cap(ui, ink, pos2(room.right() - cap, y), "/");
     let width = (room.right() - cap - 12.0 - count.right() - 16.0).min(180.0);
@@ -141,10 +141,10 @@ fn nothing_matches(ui: &Ui, table: Rect, scene: &Scene<'_>) {
     let text = format!("No waiter matches “{}”.", scene.memory.filter);
     let room = table.width() - 2.0 * ink.theme.spacing.pad;
     let hand = Hand::new(ink.title(), ink.text);
-    paint::fit(ui.painter(), at, Align2::LEFT_CENTER, &text, &hand, room);
+    paint::left_within(ui.painter(), at, &text, &hand, room);
     let at = at + vec2(0.0, 28.0);
     let text = "Escape in the field clears it.";
-    paint::text(ui.painter(), at, Align2::LEFT_CENTER, text, &Hand::dim(ink));
+    paint::left(ui.painter(), at, text, &Hand::dim(ink));
 }
 
 fn empty(ui: &mut Ui, body: Rect, scene: &mut Scene<'_>) {
@@ -161,7 +161,7 @@ fn empty(ui: &mut Ui, body: Rect, scene: &mut Scene<'_>) {
         "The queue is not known."
     };
     let hand = Hand::new(ink.title(), ink.text);
-    paint::fit(painter, at, Align2::LEFT_CENTER, text, &hand, room);
+    paint::left_within(painter, at, text, &hand, room);
     let text = if live {
         "A command that queues here, with the voice front end’s priority:"
     } else {

@@ -250,34 +250,20 @@ fn paint_cell(
     match column {
         Column::Place => {
             let text = words::number(place as u64 + 1);
-            paint::text(painter, right, Align2::RIGHT_CENTER, &text, &body);
+            paint::right(painter, right, &text, &body);
         }
         Column::Client => {
-            let set = paint::fit(
-                painter,
-                left,
-                Align2::LEFT_CENTER,
-                &waiter.client,
-                &body,
-                room,
-            );
+            let set = paint::left_within(painter, left, &waiter.client, &body, room);
             whole_on_hover(ui, cell, row, set.elided, &waiter.client);
         }
         Column::Priority => priority(ui, left, room, scene, waiter.priority),
         Column::Asks => {
-            let set = paint::fit(
-                painter,
-                left,
-                Align2::LEFT_CENTER,
-                &asks(waiter),
-                &body,
-                room + 8.0,
-            );
+            let set = paint::left_within(painter, left, &asks(waiter), &body, room + 8.0);
             whole_on_hover(ui, cell, row, set.elided, &asks_in_full(scene, waiter));
         }
         Column::Waited => {
             let text = words::span_in_column(scene.now - waiter.arrived_ms);
-            paint::text(painter, right, Align2::RIGHT_CENTER, &text, &body);
+            paint::right(painter, right, &text, &body);
         }
         Column::TimeLeft => time_left(ui, left, room, scene, waiter),
         Column::Passed => {
@@ -287,7 +273,7 @@ fn paint_cell(
         Column::Why => {
             let (text, colour) = why(scene, waiter);
             let hand = dim.coloured(colour);
-            let set = paint::fit(painter, left, Align2::LEFT_CENTER, &text, &hand, room + 8.0);
+            let set = paint::left_within(painter, left, &text, &hand, room + 8.0);
             whole_on_hover(ui, cell, row, set.elided, &text);
         }
     }
@@ -307,19 +293,13 @@ fn priority(ui: &Ui, left: warden_toolkit::egui::Pos2, room: f32, scene: &Scene<
     let name = scene.priority_name(priority).unwrap_or("other");
     let hand = Hand::label(ink, ink.text);
     let at = pos2(left.x + 10.0, left.y);
-    let set = paint::fit(painter, at, Align2::LEFT_CENTER, name, &hand, room - 6.0);
+    let set = paint::left_within(painter, at, name, &hand, room - 6.0);
     let text = priority.to_string();
     let number = paint::width(painter, &text, &Hand::dim(ink));
     // The numbers stand in a column of their own where there is room for one.
     let x = (left.x + 80.0).max(set.rect.right() + 6.0);
     if x + number <= left.x + room + 6.0 {
-        paint::text(
-            painter,
-            pos2(x, left.y),
-            Align2::LEFT_CENTER,
-            &text,
-            &Hand::dim(ink),
-        );
+        paint::left(painter, pos2(x, left.y), &text, &Hand::dim(ink));
     }
 }
 
@@ -371,10 +351,9 @@ fn time_left(
     }
     let hand = Hand::dim(ink).coloured(if soon { ink.alarm } else { ink.dim });
     let text = words::span(rest);
-    paint::fit(
+    paint::left_within(
         painter,
         pos2(x, left.y),
-        Align2::LEFT_CENTER,
         &text,
         &hand,
         left.x + room + 10.0 - x,

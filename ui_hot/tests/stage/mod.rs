@@ -1,5 +1,9 @@
 //! A window to look at and to drive: the hot library's two functions under egui_kittest.
 
+#![allow(
+    clippy::expect_used,
+    reason = "a test stops at what is not as it should be"
+)]
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use warden_toolkit::egui::{self, UiBuilder, Vec2};
