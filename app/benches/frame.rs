@@ -4,6 +4,11 @@
 //! Counted is the thread's CPU time of what the host does for a frame: folding the events of 1/60 s,
 //! projecting, drawing, tessellating. Rasterising is the display's, and is not counted.
 
+#![allow(
+    clippy::expect_used,
+    reason = "a measurement says so when it cannot be made"
+)]
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 

@@ -150,12 +150,12 @@ fn head_font(ctx: &egui::Context) -> FontId {
 
 fn buttons(ui: &mut Ui, shown: &Shown<'_>, failure: &Failure, actions: &mut Vec<Action>) {
     reload_button(ui, shown, actions);
-    if let Some(place) = &failure.place {
-        if button(ui, shown.theme, "OPEN IN EDITOR").clicked() {
-            let (line, column) = (place.line, place.column);
-            let file = place.file.as_str().into();
-            actions.push(Action::OpenEditor { file, line, column });
-        }
+    if let Some(place) = &failure.place
+        && button(ui, shown.theme, "OPEN IN EDITOR").clicked()
+    {
+        let (line, column) = (place.line, place.column);
+        let file = place.file.as_str().into();
+        actions.push(Action::OpenEditor { file, line, column });
     }
 }
 

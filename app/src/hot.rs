@@ -1,7 +1,9 @@
 //! The functions that the host delegates to, whichever generation they are of.
 
+use std::ffi::c_void;
 use std::mem::transmute;
 use std::path::{Path, PathBuf};
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 use warden_reload::{
@@ -42,11 +44,11 @@ impl Functions {
         let style = generation.symbol("ui_hot_style")?;
         // SAFETY: the manifest was compared before the library was mapped: same compiler, same
         // toolkit, same source of every type in these signatures; and `ui_hot` declares its
-        // exports through the aliases above's twins, which its own tests hold to them.
+        // exports with the very signatures of the aliases above.
         Some(unsafe {
             Self {
-                draw: transmute::<_, Draw>(draw),
-                style: transmute::<_, Style>(style),
+                draw: transmute::<NonNull<c_void>, Draw>(draw),
+                style: transmute::<NonNull<c_void>, Style>(style),
             }
         })
     }

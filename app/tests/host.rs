@@ -1,6 +1,12 @@
 //! The host without a window: what it shows while the broker comes and goes, and what it does when
 //! the drawing code fails.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test says so when it fails"
+)]
+
 mod stand;
 
 use serde_json::json;
@@ -8,7 +14,7 @@ use stand::{Broker, host, status, until, waiter, window};
 use warden_app::Functions;
 use warden_toolkit as _;
 use warden_toolkit::egui::{self, Key, Modifiers};
-use warden_toolkit::egui_kittest::kittest::{NodeT as _, Queryable as _};
+use warden_toolkit::egui_kittest::kittest::Queryable as _;
 use warden_view::{Action, LinkState, Phase, Picture, Theme, UiMemory};
 
 /// Nobody listens there.

@@ -173,12 +173,12 @@ struct Report {
 }
 
 #[derive(Deserialize)]
-#[serde(tag = "reason", rename_all = "kebab-case")]
+#[serde(tag = "reason")]
 enum Message {
-    CompilerMessage {
-        message: Diagnostic,
-    },
-    CompilerArtifact {
+    #[serde(rename = "compiler-message")]
+    Diagnosed { message: Diagnostic },
+    #[serde(rename = "compiler-artifact")]
+    Built {
         target: Target,
         filenames: Vec<PathBuf>,
     },
@@ -210,10 +210,10 @@ struct Target {
 impl Report {
     fn read(&mut self, line: &str, target: &str) {
         match serde_json::from_str(line) {
-            Ok(Message::CompilerMessage { message }) if message.level.starts_with("error") => {
+            Ok(Message::Diagnosed { message }) if message.level.starts_with("error") => {
                 self.error(message);
             }
-            Ok(Message::CompilerArtifact {
+            Ok(Message::Built {
                 target: built,
                 filenames,
             }) if built.name == target => {

@@ -1,5 +1,11 @@
 //! The build stage, with a real cargo on a package of its own.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test says so when it fails"
+)]
+
 mod workshop;
 
 use std::fs;

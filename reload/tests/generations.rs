@@ -1,5 +1,11 @@
 //! Real libraries, compiled on the fly, through the whole way of a generation.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test says so when it fails"
+)]
+
 mod workshop;
 
 use std::fs;

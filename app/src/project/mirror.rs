@@ -31,16 +31,15 @@ impl<Row, Shown> Mirror<Row, Shown> {
         let former = std::mem::take(&mut self.rows);
         let mut rows = Vec::with_capacity(former.len() + LOOK_AHEAD);
         let mut changed = false;
-        // Where in `former` the next unchanged row is expected.
-        let mut next = 0;
+        // What is left of it begins where the next unchanged row is expected.
+        let mut former = former.into_iter();
         for row in now {
             let same = |(old, _): &(Arc<Row>, Arc<Shown>)| Arc::ptr_eq(old, row);
-            let ahead = former.get(next..).unwrap_or_default();
+            let ahead = former.as_slice();
             let found = ahead.iter().take(LOOK_AHEAD).position(same);
             if let Some(skipped) = found {
                 changed |= skipped > 0;
-                rows.push(former[next + skipped].clone());
-                next += skipped + 1;
+                rows.extend(former.nth(skipped));
             } else {
                 changed = true;
                 let shown = make(row, ahead.first().map(|(_, shown)| shown));
@@ -48,10 +47,12 @@ impl<Row, Shown> Mirror<Row, Shown> {
                 // Most often a row changed where it stood, rather than came in between: when it
                 // came in, the row that is skipped here is found one further down.
                 let stays = |(old, _): &(Arc<Row>, Arc<Shown>)| Arc::strong_count(old) > 1;
-                next += usize::from(ahead.first().is_some_and(|old| !stays(old)));
+                if ahead.first().is_some_and(|old| !stays(old)) {
+                    former.next();
+                }
             }
         }
-        changed |= next < former.len();
+        changed |= former.len() > 0;
         self.rows = rows;
         changed
     }

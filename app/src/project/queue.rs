@@ -14,9 +14,9 @@ use crate::clock::WindowClock;
 /// Whose reasons are always of this very revision: more than any screen shows from the top.
 const ALWAYS: usize = 64;
 /// How long a frame may work on the other reasons.
-const SWEEP: Duration = Duration::from_micros(700);
+const SWEEP: Duration = Duration::from_micros(300);
 /// How many are worked on between two looks at the clock.
-const SWEEP_STEP: usize = 64;
+const SWEEP_STEP: usize = 32;
 
 /// The queue's rows, and how far their reasons are up to date.
 #[derive(Debug, Default)]

@@ -17,7 +17,7 @@ use crate::clock::WindowClock;
 const SPAN_MS: i64 = 10 * 60 * 1_000;
 /// How many bars are kept. When leases are so short that more fall into the span, the axis begins
 /// where the oldest that is kept does.
-const BARS_MAX: usize = 1_500;
+const BARS_MAX: usize = 1_000;
 /// Depths closer together than this become one step: a screen has no more columns.
 const STEP_MS: i64 = 300;
 
