@@ -27,12 +27,13 @@ mod view;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use self::due::Due;
 use self::memory::{Memory, Whereabouts};
 use self::queue::Queue;
 use self::serve::Served;
 use self::timers::Timers;
 use crate::command::{Command, Now, Refusal, Reply};
-use crate::event::{Change, Event, Fact, Lease, Waiter};
+use crate::event::{Change, Event, Lease, Waiter};
 use crate::fit::Devices;
 use crate::gpu::Gpu;
 use crate::id::{LeaseId, RequestId};
@@ -131,7 +132,7 @@ impl Arbiter {
         }
         let (facts, reply) = self.verdict(now, command)?;
         for fact in facts {
-            self.take_in(now, fact, seen);
+            self.take_in(now, fact.into(), seen);
         }
         self.settle(now, seen);
         Ok(reply)
@@ -141,15 +142,15 @@ impl Arbiter {
         if self.served.0 && now.clock_ms < self.first_ms() && !self.devices.has_abandoned() {
             return;
         }
-        while let Some(fact) = self.next_due(now) {
-            self.take_in(now, fact, seen);
+        while let Some(due) = self.next_due(now) {
+            self.take_in(now, due, seen);
         }
         self.served = Served(true);
     }
 
-    fn take_in(&mut self, at: Now, fact: Fact, seen: &mut dyn FnMut(&Self, &Event, &Change)) {
-        let event = Event { at, fact };
-        let change = self.apply(&event);
+    fn take_in(&mut self, at: Now, due: Due, seen: &mut dyn FnMut(&Self, &Event, &Change)) {
+        let event = Event { at, fact: due.fact };
+        let change = self.apply_to(&event, due.seats);
         seen(self, &event, &change);
     }
 

@@ -39,6 +39,8 @@ pub struct Workload {
     /// Live leases, the oldest first.
     leases: VecDeque<(LeaseId, u64)>,
     disconnected: VecDeque<Arc<Request>>,
+    /// All that were made: to free one is no part of deciding or applying, just as to make it.
+    requests: Vec<Arc<Request>>,
     facts: u64,
     grants: u64,
 }
@@ -84,6 +86,7 @@ impl Workload {
             connection: 0,
             leases: VecDeque::new(),
             disconnected: VecDeque::new(),
+            requests: Vec::new(),
             facts: 0,
             grants: 0,
         };
@@ -101,6 +104,7 @@ impl Workload {
         while workload.arbiter.queue_depth() < waiters {
             let request = workload.request();
             workload.acquire(&request);
+            workload.requests.push(request);
         }
         workload
     }
@@ -119,6 +123,7 @@ impl Workload {
                 self.renew();
             }
             took += clock().saturating_sub(start);
+            self.requests.extend(requests);
             done += 3 * BATCH as u64;
             self.now.clock_ms += 1;
             self.now.wall_ms += 1;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::Arbiter;
-use super::memory::{EndedLease, EndedRequest, Whereabouts};
+use super::memory::{EndedLease, EndedRequest, Record, Whereabouts};
 use super::queue::Seat;
 use crate::command::{Connection, Now};
 use crate::event::{Change, Event, Fact, Joined, Lease, Waiter};
@@ -23,17 +23,33 @@ impl Arbiter {
     /// journal. Says what it changed. A fact about something that is not there, which neither of
     /// the two ever gives, changes nothing.
     pub fn apply(&mut self, event: &Event) -> Change {
+        self.apply_to(event, None)
+    }
+
+    /// The same, where the seats of whom a grant is about are at hand.
+    pub(super) fn apply_to(
+        &mut self,
+        event: &Event,
+        seats: Option<(Seat, Option<Seat>)>,
+    ) -> Change {
         let at = event.at;
         self.clock_ms = self.clock_ms.max(at.clock_ms);
         self.served.0 = self.served.0 && self.leaves_served(&event.fact);
-        let change = self.applied(at, &event.fact).unwrap_or(Change::Silent);
+        let change = self
+            .applied(at, &event.fact, seats)
+            .unwrap_or(Change::Silent);
         if !matches!(change, Change::Silent) {
             self.revision += 1;
         }
         change
     }
 
-    fn applied(&mut self, at: Now, fact: &Fact) -> Option<Change> {
+    fn applied(
+        &mut self,
+        at: Now,
+        fact: &Fact,
+        seats: Option<(Seat, Option<Seat>)>,
+    ) -> Option<Change> {
         match fact {
             Fact::Started {
                 token_floor,
@@ -84,7 +100,16 @@ impl Arbiter {
                 token,
                 gpus,
                 passed,
-            } => self.granted(at, request_id, *token, *gpus, passed.as_ref()),
+            } => {
+                let seats = match seats {
+                    Some(seats) => seats,
+                    None => {
+                        let passed = passed.as_ref().and_then(|passed| self.waiting(passed));
+                        (self.waiting(request_id)?, passed)
+                    }
+                };
+                self.granted(at, seats, *token, *gpus, passed.as_ref())
+            }
             Fact::Undelivered { token } => {
                 let deadline_ms = at.clock_ms + self.policy.reconnect_grace_ms;
                 self.change_lease(*token, |lease| {
@@ -133,35 +158,34 @@ impl Arbiter {
         });
         self.next_arrival += 1;
         let change = Change::Queued(Arc::clone(&waiter));
-        self.seat(waiter);
+        let record = self.memory.begin(id.clone());
+        self.seat(waiter, record);
         change
     }
 
     /// Lets a waiter into the queue, with its timers.
-    pub(super) fn seat(&mut self, waiter: Arc<Waiter>) {
-        let id = waiter.id.clone();
+    pub(super) fn seat(&mut self, waiter: Arc<Waiter>, record: Record) {
         let (times_out_at_ms, gone_at_ms) = (waiter.times_out_at_ms(), waiter.gone_at_ms);
         let shape = Shape::of(&waiter.request, &self.devices);
         let usable = shape.usable(&self.devices);
-        let seat = self
-            .queue
-            .insert(waiter, shape, usable, self.policy.max_bypass);
+        let max_bypass = self.policy.max_bypass;
+        let seat = self.queue.insert(waiter, record, shape, usable, max_bypass);
         self.timeout_timers.set(times_out_at_ms, timer(seat));
         if let Some(gone_at_ms) = gone_at_ms {
             self.gone_timers.set(gone_at_ms, timer(seat));
         }
-        self.memory.put(id, Whereabouts::Waiting(seat));
+        self.memory.waits(record, seat);
     }
 
     /// Takes a waiter out of the queue, with its timers.
-    fn unseat(&mut self, seat: Seat) -> Option<Arc<Waiter>> {
-        let waiter = self.queue.remove(seat)?;
+    fn unseat(&mut self, seat: Seat) -> Option<(Arc<Waiter>, Record)> {
+        let (waiter, record) = self.queue.remove(seat)?;
         self.timeout_timers
             .unset(waiter.times_out_at_ms(), timer(seat));
         if let Some(gone_at_ms) = waiter.gone_at_ms {
             self.gone_timers.unset(gone_at_ms, timer(seat));
         }
-        Some(waiter)
+        Some((waiter, record))
     }
 
     pub(super) fn waiting(&self, id: &RequestId) -> Option<Seat> {
@@ -232,15 +256,13 @@ impl Arbiter {
     fn granted(
         &mut self,
         at: Now,
-        id: &RequestId,
+        (seat, passed): (Seat, Option<Seat>),
         token: u64,
         gpus: u64,
-        passed: Option<&RequestId>,
+        passed_id: Option<&RequestId>,
     ) -> Option<Change> {
-        let seat = self.waiting(id)?;
-        let waiter = self.unseat(seat)?;
+        let (waiter, record) = self.unseat(seat)?;
         if let Some(passed) = passed {
-            let passed = self.waiting(passed)?;
             self.queue.pass(passed, self.policy.max_bypass);
             self.counters.passes += 1;
         }
@@ -251,7 +273,7 @@ impl Arbiter {
         };
         let lease = Arc::new(Lease {
             token,
-            request_id: id.clone(),
+            request_id: waiter.id.clone(),
             operation: waiter.request.operation.clone(),
             gpus,
             granted: at,
@@ -267,12 +289,11 @@ impl Arbiter {
         self.lease_timers.set(lease.deadline_ms, token);
         self.next_token = self.next_token.max(token + 1);
         self.counters.granted += 1;
-        self.memory
-            .put(lease.request_id.clone(), Whereabouts::Leased(token));
-        self.leases.insert(token, lease.clone());
+        self.memory.leased(record, token);
+        self.leases.insert(token, Arc::clone(&lease));
         Some(Change::Granted {
             lease,
-            passed: passed.cloned(),
+            passed: passed_id.cloned(),
         })
     }
 
@@ -321,16 +342,15 @@ impl Arbiter {
             waited_ms: lease.waited_ms,
         };
         let named = lease.request.id.is_some();
-        self.memory.end_lease(
-            token,
-            EndedLease {
-                door: door(),
-                outcome,
-                held_ms,
-            },
-        );
-        self.memory
-            .end_request(lease.request_id.clone(), ended, named);
+        let ended_lease = EndedLease {
+            door: door(),
+            outcome,
+            held_ms,
+        };
+        if let Some(record) = self.memory.end_lease(token, ended_lease) {
+            let id = lease.request_id.clone();
+            self.memory.end_request(record, id, ended, named);
+        }
         Some(Change::LeaseEnded { lease, outcome })
     }
 
@@ -343,7 +363,7 @@ impl Arbiter {
         holders: &[LeaseId],
     ) -> Option<Change> {
         let seat = self.waiting(id)?;
-        let waiter = self.unseat(seat)?;
+        let (waiter, record) = self.unseat(seat)?;
         *self.counters.ended.entry(outcome).or_default() += 1;
         let waited_ms = at.clock_ms.saturating_sub(waiter.arrived.clock_ms);
         let ended = EndedRequest {
@@ -351,8 +371,8 @@ impl Arbiter {
             outcome,
             waited_ms,
         };
-        self.memory
-            .end_request(id.clone(), ended, waiter.request.id.is_some());
+        let named = waiter.request.id.is_some();
+        self.memory.end_request(record, id.clone(), ended, named);
         Some(Change::WaiterEnded {
             waiter,
             outcome,

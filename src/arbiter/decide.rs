@@ -86,7 +86,7 @@ impl Arbiter {
             }]),
             Command::ShutDown if self.shutting_down => done(Vec::new()),
             Command::ShutDown => done(vec![Fact::ShutDown]),
-            Command::Tick => done(self.next_due(now).into_iter().collect()),
+            Command::Tick => done(self.next_due(now).map(|due| due.fact).into_iter().collect()),
         }
     }
 

@@ -1,19 +1,33 @@
 //! What follows from state and time alone.
 
 use super::Arbiter;
+use super::queue::Seat;
 use super::timers::Timers;
 use crate::command::Now;
 use crate::event::Fact;
 use crate::wire::Outcome;
 
+/// A fact that is due, and whom it is about where that is known already: the seats of the one that
+/// is granted and of the one that it passes.
+pub(super) struct Due {
+    pub(super) fact: Fact,
+    pub(super) seats: Option<(Seat, Option<Seat>)>,
+}
+
+impl From<Fact> for Due {
+    fn from(fact: Fact) -> Self {
+        Self { fact, seats: None }
+    }
+}
+
 impl Arbiter {
     /// The next fact that is due, in the order of time: what frees something at an instant comes
     /// before what is granted then, and that before what times out then.
-    pub(super) fn next_due(&self, now: Now) -> Option<Fact> {
+    pub(super) fn next_due(&self, now: Now) -> Option<Due> {
         let timeout = self.timeout_timers.first();
         let timeout_at = self.timeout_timers.first_ms();
         if let Some(freed) = self.next_freed(now.clock_ms.min(timeout_at)) {
-            return Some(freed);
+            return Some(freed.into());
         }
         if let Some(grant) = self.next_grant() {
             return Some(grant);
@@ -22,7 +36,8 @@ impl Arbiter {
         if at_ms > now.clock_ms {
             return None;
         }
-        self.waiter_ended(u32::try_from(seat).ok()?, Outcome::TimedOut)
+        let ended = self.waiter_ended(u32::try_from(seat).ok()?, Outcome::TimedOut)?;
+        Some(ended.into())
     }
 
     /// The first of what ends something up to this time.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Arbiter;
-use super::memory::{EndedLease, EndedRequest, Whereabouts};
+use super::memory::{EndedLease, EndedRequest};
 use crate::event::{Lease, Waiter};
 use crate::fit::Devices;
 use crate::gpu::Gpu;
@@ -95,14 +95,16 @@ impl From<Image> for Arbiter {
             ..Self::default()
         };
         for (id, ended) in image.ended_requests {
-            arbiter.memory.end_request(id, ended, true);
+            let record = arbiter.memory.begin(id.clone());
+            arbiter.memory.end_request(record, id, ended, true);
         }
         for (token, ended) in image.ended_leases {
             arbiter.memory.end_lease(token, ended);
         }
         for lease in image.leases {
             let id = lease.request_id.clone();
-            arbiter.memory.put(id, Whereabouts::Leased(lease.token));
+            let record = arbiter.memory.begin(id);
+            arbiter.memory.leased(record, lease.token);
             arbiter.leases.insert(lease.token, Arc::new(lease));
         }
         arbiter.fill(image.waiters);

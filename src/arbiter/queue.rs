@@ -14,6 +14,7 @@ use foldhash::fast::FixedState;
 
 use super::front::{Front, Turn};
 use super::line::Line;
+use super::memory::Record;
 use crate::event::Waiter;
 use crate::fit::{Shape, Which};
 
@@ -24,15 +25,17 @@ pub(super) type Seat = u32;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Seated {
     pub(super) waiter: Arc<Waiter>,
+    /// Where it is remembered.
+    pub(super) record: Record,
     pub(super) shape: Shape,
     /// What it could use.
     pub(super) usable: u64,
     /// It was passed as often as anybody may be, and comes before everyone else.
     pub(super) overdue: bool,
     /// Its priority, then its arrival: at hand, since every index goes by it.
-    turn: Turn,
+    pub(super) turn: Turn,
     /// Whether the indexes have it among those that are connected.
-    here: bool,
+    pub(super) here: bool,
     class: u32,
     group: u32,
     /// Its position in the line of its priority.
@@ -44,7 +47,7 @@ impl Seated {
         (self.turn >> ARRIVAL_BITS) as u8
     }
 
-    fn arrival(&self) -> u64 {
+    pub(super) fn arrival(&self) -> u64 {
         self.turn & ((1 << ARRIVAL_BITS) - 1)
     }
 }
@@ -170,6 +173,7 @@ impl Queue {
     pub(super) fn insert(
         &mut self,
         waiter: Arc<Waiter>,
+        record: Record,
         shape: Shape,
         usable: u64,
         max_bypass: u32,
@@ -184,6 +188,7 @@ impl Queue {
             turn: turn(&waiter),
             here: waiter.is_connected(),
             waiter,
+            record,
             shape,
             usable,
             class,
@@ -202,7 +207,7 @@ impl Queue {
     }
 
     /// Lets a waiter go.
-    pub(super) fn remove(&mut self, seat: Seat) -> Option<Arc<Waiter>> {
+    pub(super) fn remove(&mut self, seat: Seat) -> Option<(Arc<Waiter>, Record)> {
         self.unindex(seat);
         self.leave_line(seat);
         let seated = self.seats.get_mut(seat as usize)?.take()?;
@@ -219,7 +224,7 @@ impl Queue {
             self.groups
                 .done_with(&(seated.usable, seated.shape.model_load));
         }
-        Some(seated.waiter)
+        Some((seated.waiter, seated.record))
     }
 
     /// Changes what the indexes go by: whether it is connected.
@@ -371,7 +376,7 @@ impl Queue {
         arrival: u64,
         gpus: u64,
         model_load: bool,
-    ) -> Option<&Seated> {
+    ) -> Option<Seat> {
         let group = self
             .groups
             .things
@@ -381,7 +386,7 @@ impl Queue {
         if group.first_here >= arrival {
             return None;
         }
-        self.seated(*group.here.get(&group.first_here)?)
+        group.here.get(&group.first_here).copied()
     }
 
     /// 1 for the first in turn.

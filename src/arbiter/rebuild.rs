@@ -65,18 +65,18 @@ impl Arbiter {
 
     /// Makes all indexes anew, over waiters that `change` was applied to.
     fn reseat(&mut self, change: impl Fn(&mut Waiter)) {
-        let mut waiters: Vec<Arc<Waiter>> = self
+        let mut waiters: Vec<_> = self
             .queue
             .seats()
-            .map(|(_, seated)| Arc::clone(&seated.waiter))
+            .map(|(_, seated)| (Arc::clone(&seated.waiter), seated.record))
             .collect();
-        waiters.sort_unstable_by_key(|waiter| waiter.arrival);
+        waiters.sort_unstable_by_key(|(waiter, _)| waiter.arrival);
         self.queue = Queue::default();
         self.gone_timers = Timers::default();
         self.timeout_timers = Timers::default();
-        for mut waiter in waiters {
+        for (mut waiter, record) in waiters {
             change(Arc::make_mut(&mut waiter));
-            self.seat(waiter);
+            self.seat(waiter, record);
         }
         self.lease_timers = Timers::default();
         for lease in self.leases.values() {
@@ -91,7 +91,8 @@ impl Arbiter {
             self.model_loads += u32::from(lease.operation.is_model_load());
         }
         for waiter in waiters {
-            self.seat(Arc::new(waiter));
+            let record = self.memory.begin(waiter.id.clone());
+            self.seat(Arc::new(waiter), record);
         }
         self.reseat(|_| {});
     }

@@ -1,7 +1,9 @@
 //! Who is served next. `api.md`, "Order, precisely", in one place.
 
 use super::Arbiter;
-use super::queue::{Class, Seated};
+use super::due::Due;
+use super::front::{Front, Turn};
+use super::queue::{Class, Seat};
 use crate::event::Fact;
 use crate::fit::{Kept, Shape, Which};
 
@@ -40,20 +42,25 @@ impl Arbiter {
 
     /// The next grant, if anybody can be given anything now. One at a time: each changes who
     /// comes next.
-    pub(super) fn next_grant(&self) -> Option<Fact> {
+    pub(super) fn next_grant(&self) -> Option<Due> {
         if self.served.0 || self.shutting_down || !self.devices.has_room() {
             return None;
         }
-        let (seated, gpus) = self.next_served()?;
-        let waiter = &seated.waiter;
+        let (seat, gpus) = self.next_served()?;
+        let seated = self.queue.seated(seat)?;
         let model_load = seated.shape.model_load;
-        let passed = self.queue.longest_waiting(waiter.arrival, gpus, model_load);
-        Some(Fact::Granted {
-            request_id: waiter.id.clone(),
+        let passed = self
+            .queue
+            .longest_waiting(seated.arrival(), gpus, model_load);
+        let passed_id = |seat| Some(self.queue.seated(seat)?.waiter.id.clone());
+        let fact = Fact::Granted {
+            request_id: seated.waiter.id.clone(),
             token: self.next_token,
             gpus,
-            passed: passed.map(|passed| passed.waiter.id.clone()),
-        })
+            passed: passed.and_then(passed_id),
+        };
+        let seats = Some((seat, passed));
+        Some(Due { fact, seats })
     }
 
     fn slot_free(&self) -> bool {
@@ -63,7 +70,7 @@ impl Arbiter {
     /// The overdue by arrival, then everyone by turn, each where it fits beside what is kept.
     /// While the broker resumes, a disconnected waiter is not skipped: whatever it could use is
     /// kept for it.
-    fn next_served(&self) -> Option<(&Seated, u64)> {
+    fn next_served(&self) -> Option<(Seat, u64)> {
         let mut kept = Kept::default();
         let resuming = self.resume_until_ms.is_some();
         if self.queue.has_overdue() {
@@ -72,8 +79,8 @@ impl Arbiter {
                 let slot_free = self.slot_free();
                 let shape = &seated.shape;
                 if let Some(gpus) = kept.or_keep(shape, seated.usable, &self.devices, slot_free) {
-                    if seated.waiter.is_connected() {
-                        return Some((seated, gpus));
+                    if seated.here {
+                        return Some((seat, gpus));
                     }
                     kept.keep(shape, seated.usable);
                 }
@@ -86,22 +93,18 @@ impl Arbiter {
             } else {
                 None
             };
-            let (seated, gpus) = here.into_iter().chain(away).min_by_key(|(seated, _)| {
-                (seated.waiter.request.priority, seated.waiter.arrival)
-            })?;
-            if seated.waiter.is_connected() {
-                return Some((seated, gpus));
+            let (_, seat) = here.into_iter().chain(away).min()?;
+            let seated = self.queue.seated(seat)?;
+            if seated.here {
+                let gpus = seated.shape.choose(&self.devices, kept.gpus)?;
+                return Some((seat, gpus));
             }
             kept.keep(&seated.shape, seated.usable);
         }
     }
 
     /// The first in turn, among those that are not overdue, that can be given what it wants.
-    fn first_fitting(
-        &self,
-        kept: &Kept,
-        front: impl Fn(&Class) -> &super::front::Front,
-    ) -> Option<(&Seated, u64)> {
+    fn first_fitting(&self, kept: &Kept, front: impl Fn(&Class) -> &Front) -> Option<(Turn, Seat)> {
         let slot = !kept.slot && self.slot_free();
         let free = self.devices.free() & !kept.gpus;
         let mut first = None;
@@ -126,8 +129,6 @@ impl Arbiter {
                 first = front(class).first(room).into_iter().chain(first).min();
             }
         }
-        let (_, seat) = first?;
-        let seated = self.queue.seated(seat)?;
-        Some((seated, seated.shape.choose(&self.devices, kept.gpus)?))
+        first
     }
 }
