@@ -5,7 +5,7 @@ use warden_view::{Dialog, Gpu, Holder, Target, Text, Waiter};
 
 use crate::control::{self, Button};
 use crate::paint::{self, Hand};
-use crate::queue::{asks_in_full, why};
+use crate::queue::asks_in_full;
 use crate::scene::{Scene, Selected};
 use crate::strip::{measured, state_colour, state_word};
 use crate::words;
@@ -175,13 +175,7 @@ fn waiter(ui: &Ui, sheet: &mut Sheet, scene: &mut Scene<'_>, place: usize, waite
     sheet.fact(ui, scene, "asks for", &asks_in_full(scene, waiter));
     sheet.fact(ui, scene, "path", &path(scene, place, waiter));
     passed(ui, sheet, scene, waiter);
-    let (text, colour) = why(scene, waiter);
-    let colour = if colour == scene.ink.dim {
-        scene.ink.text
-    } else {
-        colour
-    };
-    sheet.coloured(ui, scene, "why", &text, colour);
+    sheet.fact(ui, scene, "why", &waiter.why.text);
     sheet.fact(ui, scene, "operation", &waiter.operation);
     sheet.fact(ui, scene, "priority", &priority(scene, waiter.priority));
     sheet.instant(ui, scene, "waits since", waiter.arrived_ms);

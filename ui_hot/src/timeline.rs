@@ -249,12 +249,9 @@ fn told(scene: &Scene<'_>, bar: &Bar) -> String {
 fn depth(ui: &Ui, scene: &Scene<'_>, plot: Rect, left: f32, axis: &Axis) {
     let ink = &scene.ink;
     let steps = &scene.picture.timeline.depth;
-    let in_sight = steps.iter().skip_while(|step| step.at_ms < axis.from);
-    let before = steps
-        .iter()
-        .take_while(|step| step.at_ms < axis.from)
-        .last();
     let start = axis.from.max(axis.known_from);
+    let in_sight = steps.iter().skip_while(|step| step.at_ms < start);
+    let before = steps.iter().take_while(|step| step.at_ms < start).last();
     let first = before.map_or(0, |step| step.waiting);
     let most = in_sight
         .clone()
@@ -269,7 +266,7 @@ fn depth(ui: &Ui, scene: &Scene<'_>, plot: Rect, left: f32, axis: &Axis) {
     };
     let mut points: Vec<Pos2> = vec![pos2(axis.x(start), y(first))];
     for step in in_sight {
-        let x = axis.x(step.at_ms).max(axis.x(start));
+        let x = axis.x(step.at_ms);
         let last = points.last().map_or(plot.bottom(), |point| point.y);
         points.push(pos2(x, last));
         points.push(pos2(x, y(step.waiting)));

@@ -73,6 +73,16 @@ fn empty() {
 }
 
 #[test]
+fn fresh() {
+    both(
+        "fresh-1280",
+        SMALL,
+        &sample::fresh(),
+        &in_front(Panel::Timeline),
+    );
+}
+
+#[test]
 fn long_names() {
     both(
         "long-1280",

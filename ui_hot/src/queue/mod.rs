@@ -17,7 +17,7 @@ use crate::words;
 use row::Columns;
 
 pub(crate) use order::contains;
-pub(crate) use row::{asks_in_full, why};
+pub(crate) use row::asks_in_full;
 
 /// The field that filters queue and holders.
 pub(crate) fn filter_id() -> Id {

@@ -1,7 +1,7 @@
 //! The columns of the queue, and one row.
 
 use warden_toolkit::egui::{
-    Align2, CursorIcon, Rect, Response, Role, Sense, Ui, WidgetInfo, pos2, vec2,
+    Align2, Color32, CursorIcon, Rect, Response, Role, Sense, Ui, WidgetInfo, pos2, vec2,
 };
 use warden_view::{Column, Selection, Waiter, WhyCode};
 
@@ -143,12 +143,7 @@ fn column_head(ui: &Ui, cell: Rect, column: Column, scene: &mut Scene<'_>) {
     }
 }
 
-fn arrow(
-    ui: &Ui,
-    at: warden_toolkit::egui::Pos2,
-    down: bool,
-    colour: warden_toolkit::egui::Color32,
-) {
+fn arrow(ui: &Ui, at: warden_toolkit::egui::Pos2, down: bool, colour: Color32) {
     let dy = if down { 3.0 } else { -3.0 };
     let points = vec![
         at + vec2(0.0, dy),
@@ -271,10 +266,10 @@ fn paint_cell(
             paint::pips(painter, left, waiter.passed, most, ink.warn, ink);
         }
         Column::Why => {
-            let (text, colour) = why(scene, waiter);
+            let (text, colour) = why(scene, place, waiter);
             let hand = dim.coloured(colour);
-            let set = paint::left_within(painter, left, &text, &hand, room + 8.0);
-            whole_on_hover(ui, cell, row, set.elided, &text);
+            paint::left_within(painter, left, &text, &hand, room + 8.0);
+            whole_on_hover(ui, cell, row, true, &waiter.why.text);
         }
     }
 }
@@ -360,24 +355,48 @@ fn time_left(
     );
 }
 
-/// Why it waits, in a few words, and in which colour.
-pub(crate) fn why(scene: &Scene<'_>, waiter: &Waiter) -> (String, warden_toolkit::egui::Color32) {
+/// Why it waits, in a few words, and in which colour. The broker's own sentence is too long for a
+/// column: it stands in the detail pane and on hover.
+fn why(scene: &Scene<'_>, place: usize, waiter: &Waiter) -> (String, Color32) {
     let ink = &scene.ink;
     if ending(scene, &waiter.request) {
         return ("being cancelled".to_owned(), ink.warn);
     }
     if waiter.passed >= scene.picture.rules.max_bypass {
-        let first = waiter.why.behind.is_empty();
-        let text = if first {
+        let next = waiter.why.behind.is_empty();
+        let text = if next {
             "overdue: next in turn"
         } else {
             "overdue: soon in turn"
         };
         return (text.to_owned(), ink.warn);
     }
-    let colour = match waiter.why.code {
-        WhyCode::Disconnected | WhyCode::Paused => ink.warn,
-        _ => ink.dim,
+    let before = match waiter.why.behind.len() {
+        // A caller who may not see the others' ids still sees its place.
+        0 => place,
+        n => n,
     };
-    (waiter.why.text.to_string(), colour)
+    let holder = waiter
+        .why
+        .holders
+        .iter()
+        .find_map(|lease| scene.holder(lease));
+    let text = match (waiter.why.code, holder) {
+        (WhyCode::Held, Some(holder)) => {
+            let more = match waiter.why.holders.len() {
+                0 | 1 => String::new(),
+                n => format!(" +{}", n - 1),
+            };
+            format!("held by {}{more}", holder.client)
+        }
+        (WhyCode::Held, None) => "held".to_owned(),
+        (WhyCode::Turn, _) => format!("{} before it", words::number(before as u64)),
+        (WhyCode::Kept, _) => "kept for one overdue".to_owned(),
+        (WhyCode::ModelSlot, Some(holder)) => format!("model slot: {}", holder.client),
+        (WhyCode::ModelSlot, None) => "model slot taken".to_owned(),
+        (WhyCode::Draining, _) => "GPU draining".to_owned(),
+        (WhyCode::Paused, _) => return ("broker grants nothing".to_owned(), ink.warn),
+        (WhyCode::Disconnected, _) => return ("disconnected: skipped".to_owned(), ink.warn),
+    };
+    (text, ink.dim)
 }

@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use past::{bars, depth, events};
 use warden_view::{
-    ActionRun, Broker, Clock, EventRow, Failure, Gpu, GpuState, Holder, Link, LinkState, Module,
-    ModuleKind, ModuleState, Phase, Picture, Reload, Rules, SHIPPED, Stage, Summary, Target, Text,
-    Theme, ThemeName, Timeline, Timing, Waiter, Why, WhyCode, Window,
+    ActionRun, Bar, Broker, Clock, EventRow, Failure, Gpu, GpuState, Holder, Link, LinkState,
+    Module, ModuleKind, ModuleState, Phase, Picture, Reload, Rules, SHIPPED, Stage, Summary,
+    Target, Text, Theme, ThemeName, Timeline, Timing, Waiter, Why, WhyCode, Window,
 };
 
 /// 2026-11-21 13:32:40 UTC.
@@ -122,6 +122,32 @@ pub fn busy() -> Picture {
         },
         ..empty()
     }
+}
+
+/// A broker that has just started, with simulated GPUs: little is known from before.
+pub fn fresh() -> Picture {
+    let mut picture = busy();
+    let simulated = |gpu: &Gpu| Gpu {
+        name: t("Simulated GPU"),
+        source: t("simulated"),
+        simulated: true,
+        vram_used_mib: None,
+        load_percent: None,
+        ..gpu.clone()
+    };
+    picture.gpus = picture.gpus.iter().map(simulated).collect();
+    let known_from_ms = NOW - 3 * M;
+    let known = |bar: &&Bar| bar.to_ms.is_none_or(|to| to > known_from_ms);
+    picture.timeline.bars = picture
+        .timeline
+        .bars
+        .iter()
+        .filter(known)
+        .cloned()
+        .collect();
+    picture.timeline.known_from_ms = known_from_ms;
+    picture.broker.started_ms = Some(NOW - 3 * M);
+    picture
 }
 
 /// Names as long as the contract allows, eight GPUs, four-digit queues, unknown figures.
@@ -478,24 +504,45 @@ fn queue() -> Vec<Waiter> {
         ..waiter(client, priority, NOW - waited * S, NOW + left * S, why)
     };
     let mut rows = vec![
-        row("dream-7f3a09b1c41e", "root-dreamer", 20, 118, 2, "overdue"),
-        row("mic-4471", "root-mic", 0, 4, 56, "held by root-console"),
+        row(
+            "dream-7f3a09b1c41e",
+            "root-dreamer",
+            20,
+            118,
+            2,
+            "its turn is next; no GPU has 8 GiB free",
+        ),
+        row(
+            "mic-4471",
+            "root-mic",
+            0,
+            4,
+            56,
+            "all GPUs that it could use are held by root-console",
+        ),
         row(
             "console-81aa",
             "root-console",
             10,
             31,
             89,
-            "model slot: root-console",
+            "root-console loads a model; one loads at a time",
         ),
-        row("ollama-0c44", "ollama-proxy", 15, 22, 38, "3 more urgent"),
+        row(
+            "ollama-0c44",
+            "ollama-proxy",
+            15,
+            22,
+            38,
+            "3 come before it; all GPUs that it could use are held",
+        ),
         row(
             "comfy-90d1",
             "comfyui-batch-renderer-2",
             15,
             19,
             41,
-            "4 before it",
+            "4 come before it; all GPUs that it could use are held",
         ),
         row(
             "eval-17f0",
@@ -503,9 +550,16 @@ fn queue() -> Vec<Waiter> {
             15,
             12,
             48,
-            "needs 2 GPUs at once",
+            "5 come before it; it needs 2 GPUs at once",
         ),
-        row("dream-8810", "root-dreamer", 20, 2, 58, "6 before it"),
+        row(
+            "dream-8810",
+            "root-dreamer",
+            20,
+            2,
+            58,
+            "6 come before it; all GPUs that it could use are held",
+        ),
     ];
     rows[0].vram_mib = Some(8_192);
     rows[0].passed = 8;
