@@ -14,7 +14,7 @@ use crate::clock::WindowClock;
 /// Whose reasons are always of this very revision: more than any screen shows from the top.
 const ALWAYS: usize = 64;
 /// How long a frame may work on the other reasons.
-const SWEEP: Duration = Duration::from_micros(300);
+const SWEEP: Duration = Duration::from_micros(200);
 /// How many are worked on between two looks at the clock.
 const SWEEP_STEP: usize = 32;
 

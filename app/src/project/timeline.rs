@@ -48,6 +48,7 @@ impl Tape {
         for lease in gone {
             self.close(&lease, now_ms, "");
         }
+        // In the order of their grants, so that bars stay in the order of their starts.
         for row in snapshot.leases() {
             if !self.open.contains_key(row.status.lease_id.as_str()) {
                 let from_ms = clock
@@ -120,9 +121,7 @@ impl Tape {
         shown.span_ms = SPAN_MS;
         if std::mem::take(&mut self.changed) {
             shown.known_from_ms = self.known_from_ms.unwrap_or(now_ms);
-            let mut bars: Vec<Bar> = self.bars.iter().cloned().collect();
-            bars.sort_by_key(|bar| bar.from_ms);
-            shown.bars = bars.into();
+            shown.bars = self.bars.iter().cloned().collect();
             shown.depth = self.depth.iter().copied().collect();
         }
     }
