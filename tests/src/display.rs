@@ -123,7 +123,7 @@ impl Display {
     /// # Errors
     /// When xdotool fails.
     pub fn type_text(&self, text: &str) -> Result<()> {
-        output(self.xdotool().args(["type", "--delay", "20", text])).map(drop)
+        output(self.xdotool().args(["type", "--delay", "20", "--", text])).map(drop)
     }
 
     /// Clicks the left button at a pixel.

@@ -30,6 +30,20 @@ struct Ask {
     alarm: bool,
 }
 
+impl Ask {
+    /// What will happen and to whom, as a screen reader says it.
+    fn spoken(&self) -> String {
+        let mut spoken = self.text.clone();
+        for name in self.who.iter().take(NAMED) {
+            spoken = format!("{spoken} {name}.");
+        }
+        if self.who.len() > NAMED {
+            spoken = format!("{spoken} And {} more.", self.who.len() - NAMED);
+        }
+        spoken
+    }
+}
+
 pub(crate) fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
     let Some(dialog) = scene.memory.dialog.clone() else {
         return;
@@ -234,7 +248,11 @@ fn question(ui: &mut Ui, scene: &mut Scene<'_>, ask: &Ask, dialog: &Dialog) {
     paint::left_within(ui.painter(), at, &ask.title, &head, room);
     let mut y = rect.top() + 64.0;
     let painted = text.size().y;
-    ui.painter().galley(pos2(left, y), text, ink.text);
+    let said = Rect::from_min_size(pos2(left, y), text.size());
+    ui.painter().galley(said.min, text, ink.text);
+    // Painted text is silent: who listens must hear to whom it happens, too.
+    let said = ui.interact(said, Id::unique("warden dialog text"), Sense::hover());
+    said.widget_info(|| WidgetInfo::labeled(Role::Label, true, ask.spoken()));
     y += painted + 16.0;
     for (nth, name) in ask.who.iter().take(NAMED).enumerate() {
         let at = pos2(left + 12.0, y + 11.0 + 22.0 * nth as f32);

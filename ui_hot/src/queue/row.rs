@@ -18,6 +18,9 @@ pub(super) struct Columns {
     shown: Vec<(Column, f32, f32)>,
 }
 
+/// A reason names at most so many who come before.
+const NAMED_MAX: usize = 8;
+
 /// Room that a column takes, beside client and why, which share what is left.
 const FIXED: [(Column, f32, f32); 6] = [
     // column, width, from this panel width on
@@ -372,8 +375,9 @@ fn why(scene: &Scene<'_>, place: usize, waiter: &Waiter) -> (String, Color32) {
         return (text.to_owned(), ink.warn);
     }
     let before = match waiter.why.behind.len() {
-        // A caller who may not see the others' ids still sees its place.
-        0 => place,
+        // A caller who may not see the others' ids still sees its place, and a reason that names
+        // as many as it may says no more than that.
+        0 | NAMED_MAX.. => place,
         n => n,
     };
     let holder = waiter
