@@ -4,7 +4,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,6 +21,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub fn host(functions: Option<Functions>, address: &str, data_dir: &Path) -> Host {
     let token = data_dir.join("a-token");
     std::fs::write(&token, "not-secret\n").unwrap();
+    host_with(Hot::fixed(functions), address, data_dir, token)
+}
+
+/// A host that draws through `hot`, and sends this token to whoever listens at `address`.
+pub fn host_with(hot: Hot, address: &str, data_dir: &Path, token: PathBuf) -> Host {
     let endpoint = Find {
         addr: Some(address.to_owned()),
         data_dir: Some(data_dir.to_owned()),
@@ -35,7 +40,7 @@ pub fn host(functions: Option<Functions>, address: &str, data_dir: &Path) -> Hos
     let (kept, complaint) = Kept::read(data_dir);
     assert_eq!(complaint, None);
     let parts = Parts {
-        hot: Hot::fixed(functions),
+        hot,
         feed: Feed::start(setup, wake.clone()).unwrap(),
         themes: Themes::load(None),
         keeper: Keeper::new(data_dir.to_owned(), kept.clone()),
@@ -47,17 +52,20 @@ pub fn host(functions: Option<Functions>, address: &str, data_dir: &Path) -> Hos
 
 /// A window around it, of 1000 by 700 points.
 pub fn window(host: Host) -> Harness<'static, Host> {
-    Harness::builder()
-        .with_size([1_000.0, 700.0])
-        .build_ui_state(
-            |ui, host: &mut Host| {
-                let ctx = ui.ctx().clone();
-                host.before_frame(&ctx);
-                host.logic(&ctx);
-                host.ui(ui);
-            },
-            host,
-        )
+    window_of([1_000.0, 700.0], host)
+}
+
+/// A window around it, of so many points.
+pub fn window_of(size: [f32; 2], host: Host) -> Harness<'static, Host> {
+    Harness::builder().with_size(size).build_ui_state(
+        |ui, host: &mut Host| {
+            let ctx = ui.ctx().clone();
+            host.before_frame(&ctx);
+            host.logic(&ctx);
+            host.ui(ui);
+        },
+        host,
+    )
 }
 
 /// Draws frames until `holds`.
