@@ -121,13 +121,21 @@ impl Scene {
         }
     }
 
-    /// Presses and lets go of a key, and draws what follows.
+    /// Presses and lets go of a key, and draws a frame for each of what that is made of.
     pub fn press(&mut self, modifiers: Modifiers, key: Key) {
-        self.window.key_down_modifiers(modifiers, key);
-        self.frame();
-        self.window.key_up_modifiers(modifiers, key);
-        self.frame();
-        self.frame();
+        let event = |pressed| Event::Key {
+            key,
+            physical_key: None,
+            pressed,
+            repeat: false,
+            modifiers,
+        };
+        let held = Event::ModifiersChanged(modifiers);
+        let let_go = Event::ModifiersChanged(Modifiers::NONE);
+        for event in [held, event(true), event(false), let_go] {
+            self.window.event(event);
+            self.frame();
+        }
     }
 
     /// Types.
