@@ -59,8 +59,7 @@ fn a_lease_is_released() {
     scene.step_back("Release GPU-00?", &whom);
 
     scene.push(button);
-    scene.confirm("Confirm: Release", button, "");
-    scene.window.get_by_label_contains("(forced)");
+    scene.confirm("Confirm: Release", button, "ended by force (forced)");
     let body = json!({ "lease_id": trainer.lease_id });
     assert_eq!(
         scene.wire.orders(),
@@ -111,13 +110,12 @@ fn all_leases_are_forced_and_the_queue_is_served() {
     let (trainer, speaker, asker) = scene.busy();
     let title = "Force all leases to end?";
     scene.push("Force all leases to end");
-    let whom = ["trainer on GPU-00", "speaker on GPU-01"];
-    let whom = whom.map(|who| {
-        format!(
-            "Ends 2 leases by force, without asking the holders. Who waits is served at once. {who}"
-        )
-    });
-    scene.step_back(title, &[&whom[0]]);
+    let whom = [
+        "Ends 2 leases by force, without asking the holders. Who waits is served at once. trainer \
+         on GPU-00 sim, held ",
+        ". speaker on GPU-01 sim, held ",
+    ];
+    scene.step_back(title, &whom);
 
     scene.press(SHIFTED, Key::Delete);
     scene.confirm(
@@ -183,7 +181,7 @@ fn a_waiter_is_cancelled() {
     scene.step_back("Cancel waiter 1?", &whom);
 
     scene.push("Cancel the request of asker");
-    scene.confirm("Confirm: Cancel it", "Cancel asker", "");
+    scene.confirm("Confirm: Cancel it", "Cancel asker", "cancelled");
     assert_eq!(
         scene.wire.orders(),
         [order("DELETE /v1/gpu/requests/r-asker", Value::Null)]

@@ -6,7 +6,7 @@ mod wire;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Once;
+use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -218,16 +218,13 @@ pub fn asks(name: &str) -> LockBody {
 /// The drawing code as the window loads it; once a run, built anew before that, since a build of
 /// this test alone does not bring it up to date.
 fn code(data_dir: &Path) -> Hot {
-    static BUILT: Once = Once::new();
+    static BUILT: OnceLock<Option<Reloaded>> = OnceLock::new();
     let place = Place::find(&programs().join("warden-dashboard"), data_dir);
-    BUILT.call_once(|| {
-        let hot = Hot::start(&place, || {}).unwrap();
-        let built = hot.reload_and_wait();
-        assert!(
-            matches!(&built, Some(Reloaded::Ready(_) | Reloaded::Unchanged)),
-            "{built:?}"
-        );
-    });
+    let built = BUILT.get_or_init(|| Hot::start(&place, || {}).unwrap().reload_and_wait());
+    assert!(
+        matches!(built, Some(Reloaded::Ready(_) | Reloaded::Unchanged)),
+        "{built:?}"
+    );
     let mut hot = Hot::start(&place, || {}).unwrap();
     hot.settle();
     hot
