@@ -13,7 +13,10 @@ use crate::problem::Code;
 
 /// A priority as a client writes it: 0–255, or a name from the policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "must be a whole number or a policy's name for one"
+)]
 pub enum PriorityName {
     /// Smaller is more urgent.
     Number(i64),

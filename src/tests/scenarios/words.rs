@@ -286,3 +286,16 @@ fn events_are_flat() {
     let later = warden::StreamEvent::parse("of a later version", json!({}));
     assert_eq!(later.expect("it is not an error"), None);
 }
+
+#[test]
+fn a_priority_of_no_kind_is_told_what_kinds_there_are() {
+    for body in [
+        r#"{"client":"a","priority":1.5}"#,
+        r#"{"client":"a","priority":[1]}"#,
+    ] {
+        let said = serde_json::from_str::<LockBody>(body)
+            .unwrap_err()
+            .to_string();
+        assert!(said.contains("whole number or a policy's name"), "{said}");
+    }
+}
