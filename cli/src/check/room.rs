@@ -155,7 +155,7 @@ pub fn free_gpu(status: &Status) -> Result<GpuId, String> {
     let free = status.gpus.iter().rfind(|gpu| gpu.state == GpuState::Free);
     free.map(|gpu| gpu.id.clone()).ok_or_else(|| {
         format!(
-            "it would delay others: no GPU is free, {} leases",
+            "it would delay others: no GPU is free, leases: {}",
             status.leases.len()
         )
     })

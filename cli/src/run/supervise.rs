@@ -93,7 +93,7 @@ impl Session<'_> {
             }
             LeaseState::Lost(refusal) => {
                 self.progress
-                    .say(format_args!("{}; ending the command", reason(refusal)));
+                    .say(format_args!("{} Ending the command.", reason(refusal)));
                 child.signal(Signal::TERM);
                 // One that is stopped would not hear it.
                 child.signal(Signal::CONT);
