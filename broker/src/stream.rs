@@ -13,7 +13,6 @@ use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use warden::stream::Row;
 use warden::{Snapshot, StreamEvent};
 
 /// So many events are kept for whoever resumes.
@@ -37,16 +36,7 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    pub(crate) fn new(revision: u64, clock_ms: u64, mut event: StreamEvent) -> Self {
-        // Reasons follow from the picture, so readers work them out; whom a waiter waits for can
-        // be long, and ten thousand events are kept.
-        if let StreamEvent::Queued(waiter)
-        | StreamEvent::Disconnected(waiter)
-        | StreamEvent::Rejoined(Row::Waiter(waiter)) = &mut event
-        {
-            waiter.why.behind = Vec::new();
-            waiter.why.holders = Vec::new();
-        }
+    pub(crate) fn new(revision: u64, clock_ms: u64, event: StreamEvent) -> Self {
         Self {
             revision,
             clock_ms,

@@ -254,19 +254,25 @@ impl Arbiter {
         }
     }
 
-    /// A waiter that still waits, with its place and its reason.
-    fn current_waiter(&self, now: Now, waiter: &Waiter) -> WaiterStatus {
-        let seated = match self.memory.request(&waiter.id) {
-            Some(Whereabouts::Waiting(seat)) => {
-                self.queue.seated(seat).map(|seated| (seat, seated))
-            }
-            _ => None,
+    /// A waiter that still waits, with its place. Why it waits follows from the picture, changes
+    /// with what others do, and is what a reader of the stream works out or asks the status for:
+    /// here stands only what this very change says of it.
+    fn current_waiter(&self, now: Now, waiter: &Waiter, text: &str) -> WaiterStatus {
+        let seat = match self.memory.request(&waiter.id) {
+            Some(Whereabouts::Waiting(seat)) => seat,
+            _ => return self.former_waiter(now, waiter, 0, Outcome::Cancelled, &[]),
         };
-        let Some((seat, seated)) = seated else {
-            return self.former_waiter(now, waiter, 0, Outcome::Cancelled, &[]);
+        let code = if waiter.is_connected() {
+            WhyCode::Turn
+        } else {
+            WhyCode::Disconnected
         };
-        let in_turn = || self.queue.in_turn().map(Seated::person);
-        let why = self.explainer().why(&seated.person(), in_turn);
+        let why = Why {
+            code,
+            text: text.to_owned(),
+            behind: Vec::new(),
+            holders: Vec::new(),
+        };
         self.waiter_status(now, waiter, self.queue.place(seat) as u64, why)
     }
 
@@ -306,12 +312,16 @@ impl Arbiter {
         let lease_status = |lease: &Lease| self.lease_status(now, lease, rfc3339);
         Some(match change {
             Change::Silent => return None,
-            Change::Queued(waiter) => StreamEvent::Queued(self.current_waiter(now, waiter)),
-            Change::Disconnected(waiter) => {
-                StreamEvent::Disconnected(self.current_waiter(now, waiter))
+            Change::Queued(waiter) => {
+                StreamEvent::Queued(self.current_waiter(now, waiter, "It has arrived"))
             }
+            Change::Disconnected(waiter) => StreamEvent::Disconnected(self.current_waiter(
+                now,
+                waiter,
+                "Its connection is gone",
+            )),
             Change::Rejoined(waiter) => {
-                StreamEvent::Rejoined(Row::Waiter(self.current_waiter(now, waiter)))
+                StreamEvent::Rejoined(Row::Waiter(self.current_waiter(now, waiter, "It is back")))
             }
             Change::Adopted(lease) => StreamEvent::Rejoined(Row::Lease(lease_status(lease))),
             Change::Granted { lease, passed } => StreamEvent::Granted(GrantedRow {
