@@ -1,18 +1,20 @@
 //! An edit of a file of the checkout that is taken back.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::process::{checkout, programs};
 
-/// A file that reads differently until this is dropped. What it held is kept beside the build
-/// until then, so that a run that was killed is mended by the next one.
+/// A file that reads differently until this is dropped. What it held, and what was written over it,
+/// is kept beside the build until then, so that a run that was killed is mended by the next one:
+/// unless a person has edited the file since, whose work nothing here may touch.
 #[derive(Debug)]
 pub struct Edit {
     path: PathBuf,
     kept: PathBuf,
+    written: PathBuf,
 }
 
 impl Edit {
@@ -22,13 +24,20 @@ impl Edit {
     /// When it cannot be read, or what it holds cannot be kept.
     pub fn of(file: &str) -> Result<Self> {
         let path = checkout().join(file);
-        let kept = programs()?.join("edits").join(file.replace('/', "+"));
-        if kept.exists() {
-            restore(&kept, &path)?;
-        }
-        fs::create_dir_all(kept.parent().unwrap_or(Path::new(".")))?;
-        fs::copy(&path, &kept).with_context(|| format!("keeping {}", path.display()))?;
-        Ok(Self { path, kept })
+        let folder = programs()?.join("edits");
+        fs::create_dir_all(&folder)?;
+        let name = file.replace('/', "+");
+        let kept = folder.join(format!("{name}.kept"));
+        let written = folder.join(format!("{name}.written"));
+        let edit = Self {
+            path,
+            kept,
+            written,
+        };
+        edit.restore()?;
+        fs::copy(&edit.path, &edit.kept)
+            .with_context(|| format!("keeping {}", edit.path.display()))?;
+        Ok(edit)
     }
 
     /// Writes the file with `from` replaced by `to`, counted from what it held at first.
@@ -42,8 +51,9 @@ impl Edit {
             "{} has no {from:?} to edit",
             self.path.display()
         );
-        fs::write(&self.path, text.replacen(from, to, 1))
-            .with_context(|| format!("editing {}", self.path.display()))
+        let text = text.replacen(from, to, 1);
+        fs::write(&self.written, &text)?;
+        fs::write(&self.path, text).with_context(|| format!("editing {}", self.path.display()))
     }
 
     /// Writes what it held at first.
@@ -52,22 +62,34 @@ impl Edit {
     /// When it cannot be written.
     pub fn undo(&self) -> Result<()> {
         let text = fs::read(&self.kept)?;
-        fs::write(&self.path, text).with_context(|| format!("restoring {}", self.path.display()))
+        fs::write(&self.path, text)
+            .with_context(|| format!("restoring {}", self.path.display()))?;
+        if self.written.exists() {
+            fs::remove_file(&self.written)?;
+        }
+        Ok(())
+    }
+
+    /// Puts back what was kept if the file still reads as it was written here, under a new time:
+    /// cargo would take an older file for built already.
+    fn restore(&self) -> Result<()> {
+        let ours = self.written.exists() && fs::read(&self.path)? == fs::read(&self.written)?;
+        if ours {
+            self.undo()?;
+        }
+        for file in [&self.written, &self.kept] {
+            if file.exists() {
+                fs::remove_file(file)?;
+            }
+        }
+        Ok(())
     }
 }
 
 impl Drop for Edit {
     fn drop(&mut self) {
-        if let Err(error) = restore(&self.kept, &self.path) {
+        if let Err(error) = self.restore() {
             eprintln!("{error:#}; its text is in {}", self.kept.display());
         }
     }
-}
-
-/// Puts back what was kept, under a new time: cargo would take an older file for built already.
-fn restore(kept: &Path, path: &Path) -> Result<()> {
-    let text = fs::read(kept)?;
-    fs::write(path, text).with_context(|| format!("restoring {}", path.display()))?;
-    fs::remove_file(kept)?;
-    Ok(())
 }
