@@ -92,9 +92,12 @@ async fn a_waiter_with_an_id_keeps_its_place() {
 async fn nobody_holds_what_could_not_be_delivered() {
     let (stand, mut lease) = one_gpu().await;
     // Release and hang-up race each other: whichever wins, the GPU goes on to somebody who is
-    // there.
+    // there. An answer that was written just before the hang-up counts as delivered, and that
+    // lease ends by its ttl alone.
     for round in 0..50 {
-        let leaver = stand.wait(json!({"client": "leaves"})).await;
+        let leaver = stand
+            .wait(json!({"client": "leaves", "ttl_ms": 1_000}))
+            .await;
         let mut stayer = stand.wait(json!({"client": "stays"})).await;
         if round % 2 == 0 {
             drop(leaver);
