@@ -1,16 +1,16 @@
 //! Takes connections in, a bounded number of them, on TCP and on the Unix socket.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use rustix::fs::Mode;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -192,11 +192,11 @@ pub(crate) fn listen_unix(path: &Path) -> Result<UnixListener, ServeError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
     }
-    // From its first moment: the mode cannot be given when it is made, only masked.
-    let before = umask(Mode::from_raw_mode(0o177));
-    let listener = UnixListener::bind(path);
-    umask(before);
-    listener.map_err(failed)
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    // Not by the umask, which is the whole process's and would reach files that other threads make
+    // meanwhile. Who slips in before this line is still asked for its uid.
+    fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok(listener)
 }
 
 fn cannot_listen(address: String, source: io::Error) -> ServeError {
