@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::Signal;
-use stand::{Broker, Running, warden};
+use stand::{Broker, Running, on_hang_up, warden};
 
 fn code(args: &[&str]) -> i32 {
     let dir = tempfile::tempdir().unwrap();
@@ -201,6 +201,21 @@ fn interrupted_in_the_queue_it_leaves_the_queue_and_is_128_and_the_signal() {
         assert_eq!(run.code(), 128 + signal.as_raw());
         broker.until("left", |status| status.queue_depth == 0);
     }
+    drop(lease);
+    broker.until_idle();
+}
+
+#[test]
+fn a_hang_up_that_its_starter_ignores_does_not_end_it() {
+    let broker = Broker::start(1);
+    let lease = broker.hold(&broker.client());
+    let mut command = broker.warden(&["run", "--", "true"]);
+    on_hang_up(&mut command, libc::SIG_IGN);
+    let mut run = Running::start(&mut command);
+    broker.until("queued", |status| status.queue_depth == 1);
+    run.signal(Signal::HUP);
+    run.signal(Signal::TERM);
+    assert_eq!(run.code(), 128 + Signal::TERM.as_raw());
     drop(lease);
     broker.until_idle();
 }

@@ -18,17 +18,18 @@ fn an_edit_of_the_hot_code_compiles_the_hot_code_alone() -> Result<()> {
     Ok(())
 }
 
-/// The crates that `cargo build -p ui_hot` had to compile.
+/// The crates that the window's own build of the hot library had to compile.
 fn compiled() -> Result<Vec<String>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let messages = output(
         Command::new(cargo)
             .args([
-                "build",
-                "-p",
+                "rustc",
+                "--package",
                 "ui_hot",
-                "--locked",
-                "--offline",
+                "--lib",
+                "--crate-type=cdylib",
+                "--frozen",
                 "--message-format=json",
             ])
             .current_dir(checkout()),

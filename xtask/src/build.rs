@@ -79,7 +79,19 @@ pub fn bench(package: &str, name: &str, feature: &str) -> Result<Vec<Value>> {
 /// # Errors
 /// When the build fails.
 pub fn programs() -> Result<()> {
-    expect_success(&mut cargo("build")?)
+    expect_success(&mut cargo("build")?)?;
+    hot_library()
+}
+
+/// Builds the hot library as a window does that reloads it.
+///
+/// # Errors
+/// When the build fails.
+pub fn hot_library() -> Result<()> {
+    refuse_foreign_flags()?;
+    let mut command = plain("rustc");
+    command.args(["--locked", "--package", "ui_hot", "--lib"]);
+    expect_success(command.arg("--crate-type=cdylib"))
 }
 
 /// Runs a command whose output is the person's to read.

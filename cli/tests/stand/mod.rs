@@ -5,6 +5,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -20,7 +21,8 @@ use warden_client::blocking::Client;
 /// Longer than anything takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// `warden` without the environment's opinion on which broker is meant.
+/// `warden` without the environment's opinion on which broker is meant, and on hang-ups (under
+/// `nohup` the tests would hand down that they are ignored).
 pub fn warden() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_warden"));
     for name in [
@@ -32,7 +34,19 @@ pub fn warden() -> Command {
         command.env_remove(name);
     }
     command.stdin(Stdio::null());
+    on_hang_up(&mut command, libc::SIG_DFL);
     command
+}
+
+/// What a hang-up does to the program that is started, until it says otherwise itself.
+pub fn on_hang_up(command: &mut Command, disposition: libc::sighandler_t) {
+    // SAFETY: `signal` may be called between fork and exec, and takes two numbers.
+    unsafe {
+        command.pre_exec(move || {
+            libc::signal(libc::SIGHUP, disposition);
+            Ok(())
+        });
+    }
 }
 
 /// A broker over a directory of its own; ended with this value.
