@@ -322,9 +322,11 @@ impl Host {
     fn act(&mut self, ctx: &egui::Context, action: Action) {
         match action {
             Action::Reload => {
+                let former = self.themes.generation();
                 self.themes.read();
-                self.show_themes();
-                self.restyle = true;
+                if self.themes.generation() != former {
+                    self.themes_changed(ctx);
+                }
                 self.hot.reload();
                 self.failed_at = None;
                 ctx.request_repaint();

@@ -58,6 +58,11 @@ impl Themes {
         themes
     }
 
+    /// Counts what was read and differed from what was there.
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
     /// Reads the operator's files anew. One that is broken leaves its last good content in use.
     pub fn read(&mut self) {
         let Some(directory) = &self.directory else {
@@ -97,6 +102,7 @@ impl Themes {
             }
             (Ok(theme), None) => {
                 let theme = Arc::new(theme);
+                self.generation += 1;
                 self.known.push(Known {
                     id: id.into(),
                     theme,

@@ -205,8 +205,15 @@ impl Pipeline {
     }
 
     fn enter(&self, shared: &Shared, order: &Order, stage: Stage) {
-        shared.lock().slots[order.slot].status.stage = Some((stage, SystemTime::now()));
-        self.wake();
+        let mut state = shared.lock();
+        let at = &mut state.slots[order.slot].status.stage;
+        // What was ordered is told to be at its first stage already: another frame to say so again
+        // would take the processor from the compiler.
+        if at.is_none_or(|(at, _)| at != stage) {
+            *at = Some((stage, SystemTime::now()));
+            drop(state);
+            self.wake();
+        }
     }
 }
 

@@ -115,7 +115,11 @@ impl Display {
     /// # Errors
     /// When xdotool fails.
     pub fn press(&self, chord: &str) -> Result<()> {
-        output(self.xdotool().args(["key", "--delay", "0", "--clearmodifiers", chord])).map(drop)
+        output(
+            self.xdotool()
+                .args(["key", "--delay", "0", "--clearmodifiers", chord]),
+        )
+        .map(drop)
     }
 
     /// Types text.

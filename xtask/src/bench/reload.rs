@@ -11,9 +11,25 @@ use super::table::{Figure, median, percentile};
 const EDITS: usize = 20;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The file that is edited, and where: the end of the function that draws a frame.
-const FILE: &str = "ui_hot/src/lib.rs";
-const LAST_LINE: &str = "    dialog::show(ui, &mut scene);\n";
+/// The files that are edited in turn, and after which line: functions that draw.
+const PLACES: [(&str, &str); 4] = [
+    (
+        "ui_hot/src/lib.rs",
+        "    footer::show(ui, footer, &mut scene);\n",
+    ),
+    (
+        "ui_hot/src/queue/row.rs",
+        "    paint::rule(painter, rect, rect.bottom() - 0.5, ink);\n",
+    ),
+    (
+        "ui_hot/src/timeline.rs",
+        "    ui.painter().vline(x, plot.y_range(), ink.strong(ink.good));\n",
+    ),
+    (
+        "ui_hot/src/dialog.rs",
+        "    panel(ui, scene, rect, scene.live.accent, false);\n",
+    ),
+];
 
 /// The parts of a reload that the budget bounds together, as the window reports them.
 const OWN_PARTS: [&str; 3] = ["check_ms", "load_ms", "swap_ms"];
@@ -24,15 +40,25 @@ pub fn measure() -> Result<Vec<Figure>> {
     let window = Window::open(&display, Some(broker.data_dir()), &["--no-broker"])?;
     window.wait_for("live", PATIENCE, |_| true)?;
     display.focus(window.pid())?;
-    let edit = Edit::of(FILE)?;
+    let edits = PLACES
+        .iter()
+        .map(|(file, line)| Ok((Edit::of(file)?, *line)))
+        .collect::<Result<Vec<_>>>()?;
     let mut wholes = Vec::new();
     let mut reports = Vec::new();
     for number in 0..=EDITS {
         // Each draws something else somewhere else: code that changes, not a comment.
-        edit.replace(LAST_LINE, &format!(
-            "{LAST_LINE}    ui.painter().text(pos2({number}.0 * 20.0, 4.0), egui::Align2::LEFT_TOP, \
-             \"{number}\", egui::FontId::default(), scene.ink.text);\n"
-        ))?;
+        let (edit, line) = &edits[number % edits.len()];
+        edit.replace(
+            line,
+            &format!(
+                "{line}    ui.painter().text(warden_toolkit::egui::pos2({number}.0 * 20.0, 4.0), \
+             warden_toolkit::egui::Align2::LEFT_TOP, \"{number}\", Default::default(), \
+             warden_toolkit::egui::Color32::WHITE);\n"
+            ),
+        )?;
+        // The frames that told of the edit before are drawn in software, and in nobody's way here.
+        display.picture_at_rest()?;
         let saved = Instant::now();
         display.press("ctrl+alt+r")?;
         let report = window.wait_for_reload(PATIENCE)?;
