@@ -342,6 +342,13 @@ impl Host {
                 ctx.request_repaint();
             }
             Action::Retry => self.feed.retry(),
+            // Carried out with the registry of modules.
+            Action::ReloadModule { .. }
+            | Action::CancelBuild { .. }
+            | Action::RollBack { .. }
+            | Action::Watch { .. }
+            | Action::WarmRestart
+            | Action::CancelRestart => {}
             Action::Release { .. }
             | Action::ForceAll { .. }
             | Action::Cancel { .. }

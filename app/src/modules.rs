@@ -47,6 +47,7 @@ fn code(status: &reload::Status, artifact: &str) -> Module {
         newer: false,
         failure: status.failure.as_ref().map(failure),
         timings: timings(status.timings),
+        ..Module::default()
     }
 }
 

@@ -18,6 +18,7 @@ const MESSAGE_LINES: usize = 24;
 pub(crate) fn stage_word(stage: Stage) -> &'static str {
     match stage {
         Stage::Build => "build",
+        Stage::Wait => "wait",
         Stage::Load => "load",
         Stage::Check => "check",
         Stage::Migrate => "migrate",

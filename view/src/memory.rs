@@ -21,8 +21,36 @@ pub struct UiMemory {
     pub dialog: Option<Dialog>,
     /// What is typed in the filter over the events.
     pub events_filter: String,
-    /// The module whose message is unfolded in the reload panel.
-    pub open_module: Option<String>,
+    /// What is unfolded in the reload panel.
+    pub reload: ReloadFolds,
+    /// What is typed in the command palette; `None` while it is closed.
+    pub palette: Option<String>,
+}
+
+/// What is unfolded in the reload panel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ReloadFolds {
+    /// Which module is.
+    pub module: OpenModule,
+    /// Which row of its history is, by [`crate::GenerationRow::attempt`].
+    pub attempt: Option<u32>,
+    /// Which of its diagnostics is, by its place among them, from 0.
+    pub diagnostic: Option<u32>,
+    /// Its whole history is shown, not only the newest rows.
+    pub whole_history: bool,
+}
+
+/// Which module is unfolded in the reload panel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OpenModule {
+    /// The one that needs the operator most.
+    #[default]
+    Needy,
+    /// This one, by its [`crate::Module::name`].
+    Named(String),
+    /// None.
+    None,
 }
 
 /// How the queue is sorted.
