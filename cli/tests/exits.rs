@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::Signal;
-use stand::{Broker, Running, on_hang_up, warden};
+use stand::{Broker, Running, on, warden};
 
 fn code(args: &[&str]) -> i32 {
     let dir = tempfile::tempdir().unwrap();
@@ -210,7 +210,7 @@ fn a_hang_up_that_its_starter_ignores_does_not_end_it() {
     let broker = Broker::start(1);
     let lease = broker.hold(&broker.client());
     let mut command = broker.warden(&["run", "--", "true"]);
-    on_hang_up(&mut command, libc::SIG_IGN);
+    on(libc::SIGHUP, libc::SIG_IGN, &mut command);
     let mut run = Running::start(&mut command);
     broker.until("queued", |status| status.queue_depth == 1);
     run.signal(Signal::HUP);

@@ -21,8 +21,9 @@ use warden_client::blocking::Client;
 /// Longer than anything takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// `warden` without the environment's opinion on which broker is meant, and on hang-ups (under
-/// `nohup` the tests would hand down that they are ignored).
+/// `warden` without the environment's opinion on which broker is meant, and without its wishes on
+/// signals: a shell's background job hands down that interrupts are ignored, `nohup` that hang-ups
+/// are.
 pub fn warden() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_warden"));
     for name in [
@@ -34,16 +35,18 @@ pub fn warden() -> Command {
         command.env_remove(name);
     }
     command.stdin(Stdio::null());
-    on_hang_up(&mut command, libc::SIG_DFL);
+    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+        on(signal, libc::SIG_DFL, &mut command);
+    }
     command
 }
 
-/// What a hang-up does to the program that is started, until it says otherwise itself.
-pub fn on_hang_up(command: &mut Command, disposition: libc::sighandler_t) {
+/// What a signal does to the program that is started, until it says otherwise itself.
+pub fn on(signal: libc::c_int, disposition: libc::sighandler_t, command: &mut Command) {
     // SAFETY: `signal` may be called between fork and exec, and takes two numbers.
     unsafe {
         command.pre_exec(move || {
-            libc::signal(libc::SIGHUP, disposition);
+            libc::signal(signal, disposition);
             Ok(())
         });
     }
