@@ -25,13 +25,15 @@ pub use broker::{Broker, Link, LinkState};
 pub use colour::Rgba;
 pub use fonts::Face;
 pub use layout::{Layout, Node, NodeKind, Panel};
-pub use memory::{Column, Dialog, OpenModule, ReloadFolds, Selection, Sort, UiMemory};
+pub use memory::{
+    Column, Dialog, OpenDiagnostic, OpenModule, ReloadFolds, Selection, Sort, UiMemory,
+};
 pub use picture::{Clock, Picture, Rules, Summary, Text, ThemeName, Window};
 pub use queue::{Gpu, GpuState, Holder, Waiter, Why, WhyCode};
 pub use reload::{
-    Change, Diagnostic, Difference, Failure, Fate, GenerationRow, GenerationState, Level, Migration,
-    Mismatch, Module, ModuleKind, ModuleState, Probation, Progress, Reload, Restart, Stage, Timing,
-    Watch,
+    Change, Diagnostic, Difference, Failure, Fate, GenerationRow, GenerationState, Level,
+    Migration, Mismatch, Module, ModuleKind, ModuleState, Probation, Progress, Reload, Restart,
+    Stage, Timing, Watch,
 };
 pub use theme::{Colours, Fonts, Ornament, SHIPPED, Shape, Sizes, Spacing, Theme, ThemeError};
 pub use timeline::{Bar, DepthStep, EventRow, Timeline, Tone};

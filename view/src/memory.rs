@@ -35,8 +35,8 @@ pub struct ReloadFolds {
     pub module: OpenModule,
     /// Which row of its history is, by [`crate::GenerationRow::attempt`].
     pub attempt: Option<u32>,
-    /// Which of its diagnostics is, by its place among them, from 0.
-    pub diagnostic: Option<u32>,
+    /// Which of the compiler's messages is.
+    pub diagnostic: OpenDiagnostic,
     /// Its whole history is shown, not only the newest rows.
     pub whole_history: bool,
 }
@@ -115,4 +115,16 @@ pub enum Dialog {
     Cancel(String),
     /// End what is stale?
     Reset,
+}
+
+/// Which of the compiler's messages is unfolded in the reload panel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OpenDiagnostic {
+    /// The first error.
+    #[default]
+    FirstError,
+    /// This one, by its place in [`crate::Module::diagnostics`], from 0.
+    At(u32),
+    /// None.
+    None,
 }
