@@ -74,26 +74,6 @@ pub(crate) fn show(ui: &mut Ui, body: Rect, scene: &mut Scene<'_>) {
         });
 }
 
-/// The whole id of what is selected.
-pub(crate) fn whole_id(selected: Selected<'_>) -> Option<&str> {
-    match selected {
-        Selected::Nothing => None,
-        Selected::Waiter(_, waiter) => Some(&waiter.request),
-        Selected::Holder(holder) => Some(&holder.lease),
-        Selected::Gpu(gpu) => Some(&gpu.id),
-    }
-}
-
-/// The command that does to it, in a terminal, what the button here does.
-pub(crate) fn command(selected: Selected<'_>) -> Option<String> {
-    match selected {
-        Selected::Waiter(_, waiter) => Some(format!("warden cancel {}", waiter.request)),
-        Selected::Holder(holder) => Some(format!("warden force-release {}", holder.lease)),
-        Selected::Gpu(_) => Some("warden status".to_owned()),
-        Selected::Nothing => None,
-    }
-}
-
 /// A column of names and values, filled from the top.
 struct Sheet {
     left: f32,

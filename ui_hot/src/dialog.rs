@@ -1,6 +1,7 @@
 //! Dialogs: what ends something of somebody's says to whom and asks; the sheet of keys.
 //! Escape steps back and never acts; the focus begins on the way back.
 
+use ui_kit::keys::pressed;
 use warden_toolkit::egui::{
     self, Color32, Frame, Id, Key, Modal, Modifiers, Pos2, Rect, Role, Sense, Ui, WidgetInfo, pos2,
     vec2,
@@ -8,7 +9,7 @@ use warden_toolkit::egui::{
 use warden_view::{Action, Dialog, Text};
 
 use crate::control::{self, Button, Weight};
-use crate::keys::{self, SHEET};
+use crate::keys::SHEET;
 use crate::paint::{self, Hand};
 use crate::scene::Scene;
 use crate::words;
@@ -68,7 +69,7 @@ pub(crate) fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
         None => sheet(ui, scene),
         Some(ask) => question(ui, scene, &ask, &dialog),
     });
-    let escape = keys::pressed(ui, Modifiers::NONE, Key::Escape);
+    let escape = pressed(ui, Modifiers::NONE, Key::Escape);
     if escape || response.backdrop_response.clicked() {
         close(ui, scene);
     }
@@ -350,7 +351,7 @@ fn answers(ui: &Ui, scene: &mut Scene<'_>, rect: Rect, ask: &Ask, dialog: &Dialo
     let kept = keep.left_of(ui, ink, at, keep_id).clicked();
     focus_once(ui, dialog, keep_id);
     let act = act.left_of(ui, ink, right, Id::unique("warden dialog act"));
-    if act.clicked() || keys::pressed(ui, Modifiers::COMMAND, Key::Enter) {
+    if act.clicked() || pressed(ui, Modifiers::COMMAND, Key::Enter) {
         scene.actions.push(action.clone());
         close(ui, scene);
     } else if kept {

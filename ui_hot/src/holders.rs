@@ -75,7 +75,7 @@ pub(crate) fn show(ui: &mut Ui, body: Rect, scene: &mut Scene<'_>) {
         WidgetInfo::labeled(Role::List, true, format!("Holders, {text}"))
     });
     if response.has_focus() {
-        crate::keys::keep_arrows(ui, list_id());
+        ui_kit::keys::keep_arrows(ui, list_id());
     }
     if shown.is_empty() {
         let at = list.min + vec2(scene.ink.theme.spacing.pad, 28.0);
@@ -137,7 +137,7 @@ pub(crate) fn move_selection(ui: &Ui, scene: &mut Scene<'_>) {
             .position(|holder| holder.lease == selected.lease),
         _ => None,
     };
-    if let Some(to) = crate::keys::moved(ui, from, holders.len()) {
+    if let Some(to) = ui_kit::keys::moved(ui, from, holders.len()) {
         scene.memory.selection = Selection::Lease(holders[to].lease.to_string());
     }
 }

@@ -1,6 +1,7 @@
 //! The keyboard: every action has a key, and this page is the list of them that `?` shows.
 
-use warden_toolkit::egui::{Event, EventFilter, FocusDirection, Id, Key, Modifiers, Rect, Ui};
+use ui_kit::keys::{moved, pressed};
+use warden_toolkit::egui::{Event, FocusDirection, Id, Key, Modifiers, Rect, Ui};
 use warden_view::{Action, Dialog, Layout, Panel, Selection, Sort};
 
 use crate::scene::{Scene, Selected};
@@ -142,29 +143,6 @@ fn step_back(ui: &Ui, scene: &mut Scene<'_>, typing: bool) {
     }
 }
 
-/// How far a key moves the selection in a list of that length, from a row; `None` for no key.
-pub(crate) fn moved(ui: &Ui, from: Option<usize>, count: usize) -> Option<usize> {
-    const PAGE: usize = 10;
-    let last = count.checked_sub(1)?;
-    let is = |key| pressed(ui, Modifiers::NONE, key);
-    if is(Key::ArrowDown) {
-        return Some(from.map_or(0, |at| (at + 1).min(last)));
-    }
-    if is(Key::ArrowUp) {
-        return Some(from.map_or(last, |at| at.saturating_sub(1)));
-    }
-    if is(Key::PageDown) {
-        return Some(from.map_or(0, |at| (at + PAGE).min(last)));
-    }
-    if is(Key::PageUp) {
-        return Some(from.map_or(0, |at| at.saturating_sub(PAGE)));
-    }
-    if is(Key::Home) {
-        return Some(0);
-    }
-    is(Key::End).then_some(last)
-}
-
 fn move_selection(ui: &Ui, scene: &mut Scene<'_>) {
     const MOVES: [Key; 6] = [
         Key::ArrowDown,
@@ -211,14 +189,14 @@ fn acting(ui: &Ui, scene: &mut Scene<'_>, room: Rect) {
         board::front(scene, room, Panel::Detail);
     }
     if copied(ui, false)
-        && let Some(id) = crate::detail::whole_id(selected)
+        && let Some(id) = selected.id()
     {
         scene.actions.push(Action::CopyText {
             text: id.to_owned(),
         });
     }
     if copied(ui, true)
-        && let Some(text) = crate::detail::command(selected)
+        && let Some(text) = selected.command()
     {
         scene.actions.push(Action::CopyText { text });
     }
@@ -261,21 +239,6 @@ fn copied(ui: &Ui, shifted: bool) -> bool {
     is_copy || pressed(ui, wanted, Key::C)
 }
 
-/// A key with exactly these modifiers. egui's own shortcuts let more Shift and Alt pass.
-pub(crate) fn pressed(ui: &Ui, modifiers: Modifiers, key: Key) -> bool {
-    ui.input(|input| {
-        input.events.iter().any(|event| match event {
-            Event::Key {
-                key: pressed,
-                pressed: true,
-                modifiers: held,
-                ..
-            } => *pressed == key && held.matches_exact(modifiers),
-            _ => false,
-        })
-    })
-}
-
 /// A character, however this keyboard makes it.
 fn typed(ui: &Ui, character: &str) -> bool {
     ui.input_mut(|input| {
@@ -286,18 +249,6 @@ fn typed(ui: &Ui, character: &str) -> bool {
             .retain(|event| !matches!(event, Event::Text(text) if text == character));
         input.events.len() < before
     })
-}
-
-/// While a table has the focus, arrows move in it and not from widget to widget.
-pub(crate) fn keep_arrows(ui: &Ui, table: Id) {
-    let filter = EventFilter {
-        tab: false,
-        horizontal_arrows: true,
-        vertical_arrows: true,
-        escape: false,
-    };
-    ui.ctx()
-        .memory_mut(|memory| memory.set_focus_lock_filter(table, filter));
 }
 
 /// Brings a row of a table into sight.

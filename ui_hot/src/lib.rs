@@ -11,26 +11,21 @@ use warden_view::{Action, Picture, Theme, UiMemory};
 
 mod arrange;
 mod board;
-mod control;
 mod detail;
 mod dialog;
 mod events;
 mod footer;
 mod gpus;
 mod holders;
-mod ink;
 mod keys;
 mod notice;
-mod paint;
 mod queue;
 mod reload;
-mod scene;
 mod strip;
-mod style;
 mod timeline;
-mod words;
 
 use scene::Scene;
+use ui_kit::{control, ink, paint, scene, style, words};
 
 warden_manifest::manifest! {
     module: "ui_hot",

@@ -102,7 +102,7 @@ pub(crate) fn show(ui: &mut Ui, body: Rect, scene: &mut Scene<'_>) {
         WidgetInfo::labeled(Role::Table, true, format!("Queue, {text}"))
     });
     if response.has_focus() {
-        crate::keys::keep_arrows(ui, table_id());
+        ui_kit::keys::keep_arrows(ui, table_id());
     }
     if count == 0 {
         nothing_matches(ui, table, scene);

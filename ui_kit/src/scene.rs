@@ -10,10 +10,16 @@ use warden_view::{
 use crate::ink::Ink;
 use crate::words;
 
-pub(crate) struct Scene<'a> {
+/// One frame's work, handed down from panel to panel.
+#[derive(Debug)]
+pub struct Scene<'a> {
+    /// What to draw.
     pub picture: &'a Picture,
+    /// What outlives the frame.
     pub memory: &'a mut UiMemory,
+    /// Where wishes go.
     pub actions: &'a mut Vec<Action>,
+    /// What to draw it in; frozen while the figures are from before.
     pub ink: Ink<'a>,
     /// The same, never frozen: for what is true also while the broker does not answer.
     pub live: Ink<'a>,
@@ -24,6 +30,8 @@ pub(crate) struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
+    /// At the start of a frame.
+    #[must_use]
     pub fn new(
         ctx: &Context,
         picture: &'a Picture,
@@ -86,6 +94,7 @@ impl<'a> Scene<'a> {
             .join(" ")
     }
 
+    /// A lease by its id.
     pub fn holder(&self, lease: &str) -> Option<&'a Holder> {
         self.picture
             .holders
@@ -148,10 +157,12 @@ impl<'a> Scene<'a> {
         }
     }
 
+    /// The local time of day.
     pub fn time(&self, ms: i64) -> String {
         words::time(ms, self.picture.clock.utc_offset_s)
     }
 
+    /// The local date and time with its zone.
     pub fn instant(&self, ms: i64) -> String {
         let clock = &self.picture.clock;
         words::instant(ms, clock.utc_offset_s, &clock.zone)
@@ -168,9 +179,37 @@ impl<'a> Scene<'a> {
 
 /// What is selected.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Selected<'a> {
+pub enum Selected<'a> {
+    /// Nothing, or what has ended.
     Nothing,
+    /// A waiter with its place, from 1.
     Waiter(usize, &'a Waiter),
+    /// A lease.
     Holder(&'a Holder),
+    /// A GPU.
     Gpu(&'a Gpu),
+}
+
+impl<'a> Selected<'a> {
+    /// Its whole id.
+    #[must_use]
+    pub fn id(self) -> Option<&'a str> {
+        match self {
+            Self::Nothing => None,
+            Self::Waiter(_, waiter) => Some(&waiter.request),
+            Self::Holder(holder) => Some(&holder.lease),
+            Self::Gpu(gpu) => Some(&gpu.id),
+        }
+    }
+
+    /// The command that does to it, in a terminal, what the button here does.
+    #[must_use]
+    pub fn command(self) -> Option<String> {
+        match self {
+            Self::Nothing => None,
+            Self::Waiter(_, waiter) => Some(format!("warden cancel {}", waiter.request)),
+            Self::Holder(holder) => Some(format!("warden force-release {}", holder.lease)),
+            Self::Gpu(_) => Some("warden status".to_owned()),
+        }
+    }
 }

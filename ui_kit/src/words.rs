@@ -3,7 +3,7 @@
 
 /// A duration in two units at most: `38 s`, `1 m 42 s`, `2 h 07 m`, `3 d 04 h`. Below zero it is
 /// zero.
-pub(crate) fn span(ms: i64) -> String {
+pub fn span(ms: i64) -> String {
     let s = ms.max(0) / 1000;
     match s {
         0..60 => format!("{s} s"),
@@ -14,7 +14,7 @@ pub(crate) fn span(ms: i64) -> String {
 }
 
 /// The same, and never fewer than two units, for a column: `0 m 04 s`.
-pub(crate) fn span_in_column(ms: i64) -> String {
+pub fn span_in_column(ms: i64) -> String {
     let s = ms.max(0) / 1000;
     if s < 60 {
         format!("0 m {s:02} s")
@@ -24,7 +24,7 @@ pub(crate) fn span_in_column(ms: i64) -> String {
 }
 
 /// The same in its larger unit alone: `6 m`.
-pub(crate) fn span_short(ms: i64) -> String {
+pub fn span_short(ms: i64) -> String {
     let s = ms.max(0) / 1000;
     match s {
         0..60 => format!("{s} s"),
@@ -35,7 +35,7 @@ pub(crate) fn span_short(ms: i64) -> String {
 }
 
 /// A whole number, with a thousands separator from five digits on: `1024`, `10,482`.
-pub(crate) fn number(n: u64) -> String {
+pub fn number(n: u64) -> String {
     let digits = n.to_string();
     if digits.len() < 5 {
         return digits;
@@ -51,7 +51,7 @@ pub(crate) fn number(n: u64) -> String {
 }
 
 /// MiB as GiB: `24`, `17.2`.
-pub(crate) fn gib(mib: u64) -> String {
+pub fn gib(mib: u64) -> String {
     let tenths = (mib * 10 + 512) / 1024;
     if tenths.is_multiple_of(10) {
         number(tenths / 10)
@@ -61,7 +61,7 @@ pub(crate) fn gib(mib: u64) -> String {
 }
 
 /// An id, shortened in the middle: `dream-7f3a…c41e`.
-pub(crate) fn id(id: &str) -> String {
+pub fn id(id: &str) -> String {
     const HEAD: usize = 10;
     const TAIL: usize = 4;
     let count = id.chars().count();
@@ -74,18 +74,18 @@ pub(crate) fn id(id: &str) -> String {
 }
 
 /// A GPU's designation: `GPU-00`.
-pub(crate) fn gpu(index: u32) -> String {
+pub fn gpu(index: u32) -> String {
     format!("GPU-{index:02}")
 }
 
 /// The local time of day: `14:02:11`.
-pub(crate) fn time(ms: i64, utc_offset_s: i32) -> String {
+pub fn time(ms: i64, utc_offset_s: i32) -> String {
     let s = (ms.div_euclid(1000) + i64::from(utc_offset_s)).rem_euclid(86_400);
     format!("{:02}:{:02}:{:02}", s / 3_600, s / 60 % 60, s % 60)
 }
 
 /// The local date and time with its zone: `2026-11-21 14:02:11 +01:00 Europe/Berlin`.
-pub(crate) fn instant(ms: i64, utc_offset_s: i32, zone: &str) -> String {
+pub fn instant(ms: i64, utc_offset_s: i32, zone: &str) -> String {
     let days = (ms.div_euclid(1000) + i64::from(utc_offset_s)).div_euclid(86_400);
     let (year, month, day) = civil(days);
     let sign = if utc_offset_s < 0 { '-' } else { '+' };
@@ -123,7 +123,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
 }
 
 /// `1 waiter`, `7 waiters`.
-pub(crate) fn counted(n: usize, one: &str, many: &str) -> String {
+pub fn counted(n: usize, one: &str, many: &str) -> String {
     format!("{} {}", number(n as u64), if n == 1 { one } else { many })
 }
 

@@ -13,8 +13,10 @@ use crate::words;
 
 /// How a button strikes the reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Weight {
+pub enum Weight {
+    /// One of several.
     Plain,
+    /// What is wanted most.
     Accent,
     /// It ends something of somebody's.
     Alarm,
@@ -22,7 +24,7 @@ pub(crate) enum Weight {
 
 /// A button about to be placed.
 #[derive(Clone, Debug)]
-pub(crate) struct Button<'a> {
+pub struct Button<'a> {
     label: &'a str,
     name: String,
     weight: Weight,
@@ -36,6 +38,7 @@ const CAP_GAP: f32 = 6.0;
 const TURN: f32 = 16.0;
 
 impl<'a> Button<'a> {
+    /// With this label, which is also its accessible name.
     pub fn new(label: &'a str) -> Self {
         Self {
             label,
@@ -55,6 +58,7 @@ impl<'a> Button<'a> {
         }
     }
 
+    /// How it strikes the reader.
     pub fn weight(self, weight: Weight) -> Self {
         Self { weight, ..self }
     }
@@ -72,10 +76,12 @@ impl<'a> Button<'a> {
         Self { turn: true, ..self }
     }
 
+    /// Whether it can be pressed.
     pub fn enabled(self, enabled: bool) -> Self {
         Self { enabled, ..self }
     }
 
+    /// How wide it will be.
     pub fn width(&self, ui: &Ui, ink: &Ink<'_>) -> f32 {
         let label = paint::width(ui.painter(), self.label, &Hand::label(ink, ink.text));
         let cap = self
@@ -102,6 +108,7 @@ impl<'a> Button<'a> {
         self.right_of(ui, ink, pos2(x, at.y), id)
     }
 
+    /// Exactly there.
     pub fn show(self, ui: &Ui, ink: &Ink<'_>, rect: Rect, id: Id) -> Response {
         let sense = if self.enabled {
             Sense::click()
@@ -163,7 +170,7 @@ fn surface(ink: &Ink<'_>, response: &Response, enabled: bool) -> Color32 {
 }
 
 /// A ring around what has the keyboard's focus.
-pub(crate) fn focus(ui: &Ui, ink: &Ink<'_>, rect: Rect, response: &Response) {
+pub fn focus(ui: &Ui, ink: &Ink<'_>, rect: Rect, response: &Response) {
     if response.has_focus() {
         let corner = ink.theme.shape.rounding;
         let ring = ink.strong(ink.text);
@@ -173,7 +180,7 @@ pub(crate) fn focus(ui: &Ui, ink: &Ink<'_>, rect: Rect, response: &Response) {
 }
 
 /// A key as a cap. Gives what it took.
-pub(crate) fn key_cap(ui: &Ui, ink: &Ink<'_>, left_centre: Pos2, key: &str) -> Rect {
+pub fn key_cap(ui: &Ui, ink: &Ink<'_>, left_centre: Pos2, key: &str) -> Rect {
     let size = vec2(cap_width(ui, ink, key), 18.0);
     let rect = Rect::from_min_size(pos2(left_centre.x, left_centre.y - 9.0), size);
     let corner = ink.theme.shape.rounding.min(4.0);
@@ -185,13 +192,14 @@ pub(crate) fn key_cap(ui: &Ui, ink: &Ink<'_>, left_centre: Pos2, key: &str) -> R
     rect
 }
 
-pub(crate) fn cap_width(ui: &Ui, ink: &Ink<'_>, key: &str) -> f32 {
+/// How wide a key's cap is.
+pub fn cap_width(ui: &Ui, ink: &Ink<'_>, key: &str) -> f32 {
     let hand = Hand::new(ink.cap(), ink.dim);
     (paint::width(ui.painter(), key, &hand) + 10.0).ceil()
 }
 
 /// A state as a chip: filled, or outlined.
-pub(crate) fn chip(
+pub fn chip(
     ui: &Ui,
     ink: &Ink<'_>,
     left_centre: Pos2,
@@ -214,7 +222,7 @@ pub(crate) fn chip(
 }
 
 /// An id: shortened, whole on hover, copied by a click. Gives what it took.
-pub(crate) fn copyable(
+pub fn copyable(
     ui: &Ui,
     ink: &Ink<'_>,
     left_centre: Pos2,
@@ -247,7 +255,7 @@ pub(crate) fn copyable(
 }
 
 /// A command to copy: a field with the line in it, and a button. Gives what it took.
-pub(crate) fn command(
+pub fn command(
     ui: &Ui,
     ink: &Ink<'_>,
     at: Pos2,
@@ -281,8 +289,10 @@ pub(crate) fn command(
 
 /// A field to type in.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Field {
+pub struct Field {
+    /// For the focus.
     pub id: Id,
+    /// What an empty one says.
     pub hint: &'static str,
     /// The accessible name.
     pub name: &'static str,
@@ -292,6 +302,7 @@ impl Field {
     /// More than anybody types; a paste of a log does not slow the window down.
     const LIMIT: usize = 256;
 
+    /// Exactly there.
     pub fn show(self, ui: &mut Ui, ink: &Ink<'_>, rect: Rect, text: &mut String) -> Response {
         let focused = ui.ctx().memory(|memory| memory.has_focus(self.id));
         let active = focused || !text.is_empty();

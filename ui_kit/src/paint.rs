@@ -10,7 +10,7 @@ use crate::ink::Ink;
 
 /// What a line of text looks like.
 #[derive(Clone, Debug)]
-pub(crate) struct Hand {
+pub struct Hand {
     font: FontId,
     colour: Color32,
     letter_spacing: f32,
@@ -18,6 +18,7 @@ pub(crate) struct Hand {
 }
 
 impl Hand {
+    /// Plain.
     pub fn new(font: FontId, colour: Color32) -> Self {
         Self {
             font,
@@ -37,22 +38,27 @@ impl Hand {
         }
     }
 
+    /// Text and figures.
     pub fn body(ink: &Ink<'_>) -> Self {
         Self::new(ink.body(), ink.text)
     }
 
+    /// What is read second.
     pub fn dim(ink: &Ink<'_>) -> Self {
         Self::new(ink.body(), ink.dim)
     }
 
+    /// Heads of tables, states.
     pub fn label(ink: &Ink<'_>, colour: Color32) -> Self {
         Self::capitals(ink.label(), colour)
     }
 
+    /// Heads of panels.
     pub fn head(ink: &Ink<'_>, colour: Color32) -> Self {
         Self::capitals(ink.head(), colour)
     }
 
+    /// The same in another colour.
     pub fn coloured(self, colour: Color32) -> Self {
         Self { colour, ..self }
     }
@@ -80,14 +86,15 @@ impl Hand {
 
 /// What a text took.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Set {
+pub struct Set {
+    /// Where it stands.
     pub rect: Rect,
     /// It ends in an ellipsis.
     pub elided: bool,
 }
 
 /// Sets a line of text at a point.
-pub(crate) fn text(painter: &Painter, at: Pos2, anchor: Align2, text: &str, hand: &Hand) -> Rect {
+pub fn text(painter: &Painter, at: Pos2, anchor: Align2, text: &str, hand: &Hand) -> Rect {
     fit(painter, at, anchor, text, hand, f32::INFINITY).rect
 }
 
@@ -110,38 +117,32 @@ fn fit(painter: &Painter, at: Pos2, anchor: Align2, text: &str, hand: &Hand, wid
 }
 
 /// Sets a line of text right of a point, centred on its height.
-pub(crate) fn left(painter: &Painter, at: Pos2, line: &str, hand: &Hand) -> Rect {
+pub fn left(painter: &Painter, at: Pos2, line: &str, hand: &Hand) -> Rect {
     text(painter, at, Align2::LEFT_CENTER, line, hand)
 }
 
 /// Sets a line of text left of a point, centred on its height.
-pub(crate) fn right(painter: &Painter, at: Pos2, line: &str, hand: &Hand) -> Rect {
+pub fn right(painter: &Painter, at: Pos2, line: &str, hand: &Hand) -> Rect {
     text(painter, at, Align2::RIGHT_CENTER, line, hand)
 }
 
 /// Sets a line of text around a point.
-pub(crate) fn centred(painter: &Painter, at: Pos2, line: &str, hand: &Hand) -> Rect {
+pub fn centred(painter: &Painter, at: Pos2, line: &str, hand: &Hand) -> Rect {
     text(painter, at, Align2::CENTER_CENTER, line, hand)
 }
 
 /// As [`left`], no wider than that.
-pub(crate) fn left_within(painter: &Painter, at: Pos2, line: &str, hand: &Hand, width: f32) -> Set {
+pub fn left_within(painter: &Painter, at: Pos2, line: &str, hand: &Hand, width: f32) -> Set {
     fit(painter, at, Align2::LEFT_CENTER, line, hand, width)
 }
 
 /// As [`right`], no wider than that.
-pub(crate) fn right_within(
-    painter: &Painter,
-    at: Pos2,
-    line: &str,
-    hand: &Hand,
-    width: f32,
-) -> Set {
+pub fn right_within(painter: &Painter, at: Pos2, line: &str, hand: &Hand, width: f32) -> Set {
     fit(painter, at, Align2::RIGHT_CENTER, line, hand, width)
 }
 
 /// Several lines of text, wrapped. Gives what they took.
-pub(crate) fn paragraph(painter: &Painter, at: Pos2, text: &str, hand: &Hand, width: f32) -> Rect {
+pub fn paragraph(painter: &Painter, at: Pos2, text: &str, hand: &Hand, width: f32) -> Rect {
     let galley = painter.layout(
         text.to_owned(),
         hand.font.clone(),
@@ -154,12 +155,12 @@ pub(crate) fn paragraph(painter: &Painter, at: Pos2, text: &str, hand: &Hand, wi
 }
 
 /// How wide a line of text would be.
-pub(crate) fn width(painter: &Painter, text: &str, hand: &Hand) -> f32 {
+pub fn width(painter: &Painter, text: &str, hand: &Hand) -> f32 {
     painter.layout_job(hand.job(text, f32::INFINITY)).size().x
 }
 
 /// A frame: the theme's cut corners (top left and bottom right) or its round ones.
-pub(crate) fn frame(painter: &Painter, rect: Rect, ink: &Ink<'_>, fill: Color32, line: Stroke) {
+pub fn frame(painter: &Painter, rect: Rect, ink: &Ink<'_>, fill: Color32, line: Stroke) {
     let shape = ink.theme.shape;
     if shape.cut <= 0.0 {
         painter.rect(rect, shape.rounding, fill, line, StrokeKind::Inside);
@@ -174,7 +175,7 @@ pub(crate) fn frame(painter: &Painter, rect: Rect, ink: &Ink<'_>, fill: Color32,
 }
 
 /// Draws a frame's lower cut corner once more, over what filled the panel.
-pub(crate) fn mend_corner(painter: &Painter, rect: Rect, ink: &Ink<'_>) {
+pub fn mend_corner(painter: &Painter, rect: Rect, ink: &Ink<'_>) {
     let cut = ink.theme.shape.cut;
     if cut <= 0.0 {
         return;
@@ -202,7 +203,7 @@ fn cut_corners(rect: Rect, cut: f32) -> Vec<Pos2> {
 }
 
 /// The rule under a head; double where the theme has double rules.
-pub(crate) fn head_rule(painter: &Painter, rect: Rect, y: f32, ink: &Ink<'_>) {
+pub fn head_rule(painter: &Painter, rect: Rect, y: f32, ink: &Ink<'_>) {
     let inset = ink.theme.shape.line;
     let x = (rect.left() + inset)..=(rect.right() - inset);
     painter.hline(x.clone(), y, ink.rule());
@@ -212,7 +213,7 @@ pub(crate) fn head_rule(painter: &Painter, rect: Rect, y: f32, ink: &Ink<'_>) {
 }
 
 /// A rule across.
-pub(crate) fn rule(painter: &Painter, rect: Rect, y: f32, ink: &Ink<'_>) {
+pub fn rule(painter: &Painter, rect: Rect, y: f32, ink: &Ink<'_>) {
     let inset = ink.theme.shape.line;
     painter.hline(
         (rect.left() + inset)..=(rect.right() - inset),
@@ -222,7 +223,7 @@ pub(crate) fn rule(painter: &Painter, rect: Rect, y: f32, ink: &Ink<'_>) {
 }
 
 /// What is left of something, as a bar that shrinks.
-pub(crate) fn bar(painter: &Painter, rect: Rect, part: f32, colour: Color32, ink: &Ink<'_>) {
+pub fn bar(painter: &Painter, rect: Rect, part: f32, colour: Color32, ink: &Ink<'_>) {
     let rounding = ink.theme.shape.rounding.min(rect.height() / 2.0);
     painter.rect_filled(rect, rounding, ink.track);
     let part = if part.is_finite() {
@@ -242,7 +243,7 @@ pub(crate) fn bar(painter: &Painter, rect: Rect, part: f32, colour: Color32, ink
 }
 
 /// So many of so many, as pips.
-pub(crate) fn pips(painter: &Painter, at: Pos2, lit: u32, of: u32, colour: Color32, ink: &Ink<'_>) {
+pub fn pips(painter: &Painter, at: Pos2, lit: u32, of: u32, colour: Color32, ink: &Ink<'_>) {
     for pip in 0..of.min(MAX_PIPS) {
         let x = at.x + PIP.x * pip as f32;
         let rect = Rect::from_min_size(
@@ -254,7 +255,7 @@ pub(crate) fn pips(painter: &Painter, at: Pos2, lit: u32, of: u32, colour: Color
 }
 
 /// How wide that many pips are.
-pub(crate) fn pips_width(of: u32) -> f32 {
+pub fn pips_width(of: u32) -> f32 {
     PIP.x * of.min(MAX_PIPS) as f32 - 2.0
 }
 
@@ -265,7 +266,7 @@ const MAX_PIPS: u32 = 12;
 
 /// Hazard stripes: something here is being forced or has failed. A plain fill of the colour where
 /// the theme has no ornament.
-pub(crate) fn hazard(painter: &Painter, rect: Rect, colour: Color32, ink: &Ink<'_>) {
+pub fn hazard(painter: &Painter, rect: Rect, colour: Color32, ink: &Ink<'_>) {
     if !ink.theme.ornament.hazard {
         painter.rect_filled(rect, 0.0, colour);
         return;
@@ -286,7 +287,7 @@ pub(crate) fn hazard(painter: &Painter, rect: Rect, colour: Color32, ink: &Ink<'
 }
 
 /// A warning triangle, point up, around a centre.
-pub(crate) fn triangle(painter: &Painter, centre: Pos2, size: f32, colour: Color32) {
+pub fn triangle(painter: &Painter, centre: Pos2, size: f32, colour: Color32) {
     let half = size / 2.0;
     let points = vec![
         pos2(centre.x, centre.y - half),
@@ -297,7 +298,7 @@ pub(crate) fn triangle(painter: &Painter, centre: Pos2, size: f32, colour: Color
 }
 
 /// A turning arrow, around a centre.
-pub(crate) fn turn(painter: &Painter, centre: Pos2, radius: f32, stroke: Stroke) {
+pub fn turn(painter: &Painter, centre: Pos2, radius: f32, stroke: Stroke) {
     use std::f32::consts::TAU;
     let point = |turn: f32| centre + radius * vec2((TAU * turn).cos(), (TAU * turn).sin());
     // From two o'clock round to noon; the head points on along the circle.

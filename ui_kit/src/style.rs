@@ -13,7 +13,7 @@ use warden_view::{Face, Fonts, Theme};
 use crate::ink::{HEADING, Ink};
 
 /// Puts the theme's fonts and egui's own style in place.
-pub(crate) fn apply(ctx: &egui::Context, theme: &Theme) {
+pub fn apply(ctx: &egui::Context, theme: &Theme) {
     install_fonts(ctx, theme.fonts);
     // egui's own widgets keep to the two families that are always there: this may be called within
     // a pass, and new fonts are there from the next one on.
@@ -144,7 +144,7 @@ fn visuals(ink: &Ink<'_>) -> Visuals {
 }
 
 /// The theme's corners, for what egui draws.
-pub(crate) fn corner(ink: &Ink<'_>) -> CornerRadius {
+pub fn corner(ink: &Ink<'_>) -> CornerRadius {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

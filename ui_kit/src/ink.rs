@@ -4,32 +4,54 @@ use warden_toolkit::egui::{Color32, Context, FontFamily, FontId, Stroke};
 use warden_view::{Rgba, Theme};
 
 /// The family that headings are installed under.
-pub(crate) const HEADING: &str = "heading";
+pub const HEADING: &str = "heading";
 
 /// The theme's tokens as egui takes them. Made anew for every frame; widgets take nothing else.
 #[derive(Clone, Debug)]
-pub(crate) struct Ink<'a> {
+pub struct Ink<'a> {
+    /// What is no colour.
     pub theme: &'a Theme,
+    /// Behind everything.
     pub ground: Color32,
+    /// A panel.
     pub panel: Color32,
+    /// A button, a chip: what stands out of a panel.
     pub raised: Color32,
+    /// The same under the pointer.
     pub hovered: Color32,
+    /// The same while pressed.
     pub pressed: Color32,
+    /// A selected row.
     pub selected: Color32,
+    /// A row under the pointer.
     pub row_hovered: Color32,
+    /// A field to type in.
     pub field: Color32,
+    /// Rules and outlines.
     pub line: Color32,
+    /// Outlines that must be found.
     pub line_strong: Color32,
+    /// What is left of a bar.
     pub track: Color32,
+    /// What is read.
     pub text: Color32,
+    /// What is read second.
     pub dim: Color32,
+    /// Structure: headings, bars, what is active.
     pub accent: Color32,
+    /// On an area filled with the accent.
     pub on_accent: Color32,
+    /// What lives.
     pub good: Color32,
+    /// Worth a look.
     pub warn: Color32,
+    /// Alarm and nothing else.
     pub alarm: Color32,
+    /// Data, by number.
     pub series: [Color32; 8],
+    /// On an area filled with a colour of the series.
     pub on_series: Color32,
+    /// Over what cannot be used while a dialog is open.
     pub veil: Color32,
     heading: FontFamily,
 }
@@ -97,6 +119,7 @@ impl<'a> Ink<'a> {
         }
     }
 
+    /// Text and figures.
     pub fn body(&self) -> FontId {
         FontId::new(self.theme.sizes.text, FontFamily::Proportional)
     }
@@ -157,6 +180,6 @@ impl<'a> Ink<'a> {
     clippy::disallowed_methods,
     reason = "this is the theme code that the lint points to"
 )]
-pub(crate) fn color32(colour: Rgba) -> Color32 {
+pub fn color32(colour: Rgba) -> Color32 {
     Color32::from_rgba_unmultiplied(colour.r, colour.g, colour.b, colour.a)
 }

@@ -1,0 +1,55 @@
+//! Keys as the window hears them.
+
+use warden_toolkit::egui::{Event, EventFilter, Id, Key, Modifiers, Ui};
+
+/// A key with exactly these modifiers. egui's own shortcuts let more Shift and Alt pass.
+#[must_use]
+pub fn pressed(ui: &Ui, modifiers: Modifiers, key: Key) -> bool {
+    ui.input(|input| {
+        input.events.iter().any(|event| match event {
+            Event::Key {
+                key: pressed,
+                pressed: true,
+                modifiers: held,
+                ..
+            } => *pressed == key && held.matches_exact(modifiers),
+            _ => false,
+        })
+    })
+}
+
+/// How far a key moves the selection in a list of that length, from a row; `None` for no key.
+#[must_use]
+pub fn moved(ui: &Ui, from: Option<usize>, count: usize) -> Option<usize> {
+    const PAGE: usize = 10;
+    let last = count.checked_sub(1)?;
+    let is = |key| pressed(ui, Modifiers::NONE, key);
+    if is(Key::ArrowDown) {
+        return Some(from.map_or(0, |at| (at + 1).min(last)));
+    }
+    if is(Key::ArrowUp) {
+        return Some(from.map_or(last, |at| at.saturating_sub(1)));
+    }
+    if is(Key::PageDown) {
+        return Some(from.map_or(0, |at| (at + PAGE).min(last)));
+    }
+    if is(Key::PageUp) {
+        return Some(from.map_or(0, |at| at.saturating_sub(PAGE)));
+    }
+    if is(Key::Home) {
+        return Some(0);
+    }
+    is(Key::End).then_some(last)
+}
+
+/// While a list has the focus, arrows move in it and not from widget to widget.
+pub fn keep_arrows(ui: &Ui, list: Id) {
+    let filter = EventFilter {
+        tab: false,
+        horizontal_arrows: true,
+        vertical_arrows: true,
+        escape: false,
+    };
+    ui.ctx()
+        .memory_mut(|memory| memory.set_focus_lock_filter(list, filter));
+}
