@@ -7,7 +7,7 @@
 //! The stamp is text, one fact a line, `key value`:
 //!
 //! ```text
-//! warden-manifest 1
+//! warden-manifest 2
 //! rustc rustc 1.95.0 (59807616e 2026-04-14)
 //! target x86_64-unknown-linux-gnu
 //! profile debug-assertions=on panic=unwind
@@ -15,14 +15,16 @@
 //! ```
 
 mod identity;
+mod target;
 
 use std::env;
 use std::path::PathBuf;
 
 use proc_macro::{Literal, TokenStream, TokenTree};
 
-/// The format's name and version, the first line of every stamp.
-const HEADER: &str = "warden-manifest 1";
+/// The format's name and version, the first line of every stamp. The version also stands for the
+/// layout of what crosses by `warden-hot`: raise it when that changes.
+const HEADER: &str = "warden-manifest 2";
 
 /// The stamp of the crate that this stands in, as a `&'static str`, for the host.
 ///
@@ -41,6 +43,10 @@ pub fn stamp(input: TokenStream) -> TokenStream {
 /// `manifest! { module: "ui_hot", shares: warden_toolkit, schema: warden_view::SCHEMA }`. Both are
 /// plain bytes without a pointer in them, so that a host reads them out of the file and never maps
 /// a library that does not fit.
+///
+/// The schema is Rust source, `include_str!`: what in it defines a type is compared, comments and
+/// functions are not. With `memory: TYPE` the module has memory of its own: the type becomes a
+/// `warden_hot::ModuleMemory`, and its table is exported as `NAME_memory`.
 #[proc_macro]
 pub fn manifest(input: TokenStream) -> TokenStream {
     let fields = match Fields::parse(input) {
@@ -51,6 +57,16 @@ pub fn manifest(input: TokenStream) -> TokenStream {
         return error("manifest! needs `module: \"NAME\"` and `schema: A_CONST_STR`");
     };
     let stamp = format!("{}module {module}\n", text(fields.shares.as_deref()));
+    let memory = fields.memory.map(|memory| {
+        format!(
+            "/// The functions of this module's memory.\n\
+             #[unsafe(no_mangle)] #[allow(non_upper_case_globals)]\n\
+             pub static {module}_memory: ::warden_hot::MemoryTable = ::warden_hot::MemoryTable::of::<{memory}>();\n\
+             impl ::warden_hot::ModuleMemory for {memory} {{\n\
+                 fn table() -> &'static ::warden_hot::MemoryTable {{ &{module}_memory }}\n\
+             }}\n"
+        )
+    });
     let code = format!(
         "/// What this library was built with.\n\
          #[unsafe(no_mangle)] #[allow(non_upper_case_globals)]\n\
@@ -60,11 +76,33 @@ pub fn manifest(input: TokenStream) -> TokenStream {
          pub static {module}_schema: [u8; {{ let s: &str = {schema}; s.len() }}] = {{\n\
              let s: &str = {schema};\n\
              match s.as_bytes().first_chunk() {{ Some(bytes) => *bytes, None => panic!() }}\n\
-         }};",
+         }};\n{memory}",
         len = stamp.len(),
+        memory = memory.unwrap_or_default(),
     );
     code.parse()
         .unwrap_or_else(|_| error("manifest! was given a schema that is no expression"))
+}
+
+/// Makes a function a delegation target: exports it under its own name, and keeps its panics inside
+/// the library.
+///
+/// What is exported returns `Result<R, warden_hot::Panicked>` where the function is written to
+/// return `R`, and takes an opaque `&mut warden_hot::Memory` where a parameter is marked
+/// `#[memory]`; everything else is as written. It is called the same way where the module is linked
+/// in. The crate must know `warden-hot` by that name. Not for generic, async or unsafe functions;
+/// two modules of one program must not share a name.
+///
+/// ```ignore
+/// #[warden_hot::delegation_target]
+/// pub fn counter_click(by: u32, #[memory] memory: &mut Remembered) -> u32 { … }
+/// ```
+#[proc_macro_attribute]
+pub fn delegation_target(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    if !arguments.is_empty() {
+        return error("delegation_target takes no arguments");
+    }
+    target::expand(item).unwrap_or_else(error)
 }
 
 /// The facts, one a line.
@@ -148,6 +186,7 @@ struct Fields {
     module: Option<String>,
     shares: Option<String>,
     schema: Option<String>,
+    memory: Option<String>,
 }
 
 impl Fields {
@@ -169,7 +208,8 @@ impl Fields {
                 "module" => fields.module = Some(value.trim_matches('"').to_owned()),
                 "shares" => fields.shares = Some(value),
                 "schema" => fields.schema = Some(value),
-                _ => return Err("the fields are `module`, `shares` and `schema`"),
+                "memory" => fields.memory = Some(value),
+                _ => return Err("the fields are `module`, `shares`, `schema` and `memory`"),
             }
         }
         Ok(fields)
