@@ -7,6 +7,7 @@ mod arbiter;
 mod frame;
 mod http;
 mod idle;
+mod plain;
 mod reload;
 mod table;
 
@@ -57,7 +58,7 @@ pub fn run(options: &Options) -> Result<()> {
             What::Arbiter => arbiter::measure()?,
             What::Http => http::measure()?,
             What::Frame => frame::measure()?,
-            What::Reload => reload::measure()?,
+            What::Reload => [reload::measure()?, plain::measure()?].concat(),
             What::Idle => idle::measure()?,
         });
     }
