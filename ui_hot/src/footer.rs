@@ -1,7 +1,7 @@
 //! The last line: which broker this is, and the keys that lead to everything else.
 
 use warden_toolkit::egui::{
-    Color32, CursorIcon, Popup, PopupCloseBehavior, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2,
+    Color32, CursorIcon, Popup, PopupCloseBehavior, Pos2, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2,
 };
 use warden_view::{Action, Dialog, LinkState};
 
@@ -96,19 +96,23 @@ fn keys(ui: &Ui, rect: Rect, scene: &mut Scene<'_>) -> f32 {
     let name = theme.map_or("theme", |theme| &*theme.name);
     let right = pos2(rect.right() - 8.0, rect.center().y);
     // Placed from the right, made from the left: the focus goes in reading order.
-    let at = pos2(
-        right.x - key_width(ui, scene, THEME_KEYS, name) - 16.0,
-        right.y,
-    );
-    let (left, response) = key(ui, scene, at, "?", "keys", "Show the keys");
+    let before = |at: Pos2, cap, label| pos2(at.x - key_width(ui, scene, cap, label) - 16.0, at.y);
+    let at = before(right, THEME_KEYS, name);
+    let first = before(at, PALETTE_KEYS, "palette");
+    let (left, response) = key(ui, scene, first, "?", "keys", "Show the keys");
     if response.clicked() {
         scene.memory.dialog = Some(Dialog::Keys);
+    }
+    let (_, response) = key(ui, scene, at, PALETTE_KEYS, "palette", "Open the palette");
+    if response.clicked() {
+        scene.memory.palette = Some(String::new());
     }
     let (_, response) = key(ui, scene, right, THEME_KEYS, name, "Choose a theme");
     themes(&response, scene);
     left
 }
 
+const PALETTE_KEYS: &str = "Ctrl+K";
 const THEME_KEYS: &str = "Ctrl+Shift+T";
 
 fn key_width(ui: &Ui, scene: &Scene<'_>, cap: &str, label: &str) -> f32 {

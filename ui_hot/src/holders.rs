@@ -6,6 +6,7 @@ use warden_toolkit::egui::{
 use warden_view::{Dialog, Holder, LinkState, Selection, Target};
 
 use crate::control::{self, Button, Weight};
+use crate::keys;
 use crate::paint::{self, Hand};
 use crate::queue;
 use crate::scene::{Scene, Selected};
@@ -64,9 +65,7 @@ pub(crate) fn show(ui: &mut Ui, body: Rect, scene: &mut Scene<'_>) {
         empty(ui, body, scene);
         return;
     }
-    let needle = scene.memory.filter.trim().to_lowercase();
-    let mut shown = in_order(scene);
-    shown.retain(|holder| matches(scene, holder, &needle));
+    let shown = shown(scene);
     let mut list = body;
     list.max.y -= scene.ink.theme.shape.line;
     let response = ui.interact(list, list_id(), Sense::CLICK | Sense::FOCUSABLE);
@@ -87,10 +86,13 @@ pub(crate) fn show(ui: &mut Ui, body: Rect, scene: &mut Scene<'_>) {
     }
     let mut child = ui.new_child(UiBuilder::new().id_salt("cards").max_rect(list));
     child.spacing_mut().item_spacing.y = 0.0;
-    let area = ScrollArea::vertical()
+    let mut area = ScrollArea::vertical()
         .id_salt("holder cards")
         .auto_shrink(false);
-    area.show_rows(&mut child, CARD, shown.len(), |ui, range| {
+    if let Some(to) = keys::take_jump(ui, list_id()) {
+        area = area.vertical_scroll_offset(keys::offset_for(&child, list_id(), to, CARD, list));
+    }
+    let output = area.show_rows(&mut child, CARD, shown.len(), |ui, range| {
         let top = ui.max_rect().top();
         for (nth, at) in range.enumerate() {
             let rect = Rect::from_min_size(
@@ -100,9 +102,25 @@ pub(crate) fn show(ui: &mut Ui, body: Rect, scene: &mut Scene<'_>) {
             card(ui, rect, scene, shown[at]);
         }
     });
+    keys::remember_offset(ui, list_id(), output.state.clamped_offset().y);
     if response.has_focus() {
         control::focus(ui, &scene.ink, list.shrink(4.0), &response);
     }
+}
+
+/// Those that the filter leaves.
+fn shown<'a>(scene: &Scene<'a>) -> Vec<&'a Holder> {
+    let needle = scene.memory.filter.trim().to_lowercase();
+    let mut shown = in_order(scene);
+    shown.retain(|holder| matches(scene, holder, &needle));
+    shown
+}
+
+/// Where a lease is among the cards that are shown; `None` where the filter hides it.
+pub(crate) fn shown_at(scene: &Scene<'_>, holder: &Holder) -> Option<usize> {
+    shown(scene)
+        .iter()
+        .position(|shown| shown.lease == holder.lease)
 }
 
 /// In the strip's order: by the first GPU that each holds.
@@ -130,7 +148,7 @@ fn matches(scene: &Scene<'_>, holder: &Holder, needle: &str) -> bool {
 
 /// Arrow keys, while the list has the focus.
 pub(crate) fn move_selection(ui: &Ui, scene: &mut Scene<'_>) {
-    let holders = in_order(scene);
+    let holders = shown(scene);
     let from = match scene.selected() {
         Selected::Holder(selected) => holders
             .iter()
@@ -139,6 +157,7 @@ pub(crate) fn move_selection(ui: &Ui, scene: &mut Scene<'_>) {
     };
     if let Some(to) = ui_kit::keys::moved(ui, from, holders.len()) {
         scene.memory.selection = Selection::Lease(holders[to].lease.to_string());
+        keys::jump(ui, list_id(), to);
     }
 }
 

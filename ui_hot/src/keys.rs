@@ -1,6 +1,7 @@
 //! The keyboard: every action has a key, and this page is the list of them that `?` shows.
 
 use ui_kit::keys::{moved, pressed};
+use ui_kit::wish::Wish;
 use warden_toolkit::egui::{Event, FocusDirection, Id, Key, Modifiers, Rect, Ui};
 use warden_view::{Action, Dialog, Layout, Panel, Selection, Sort};
 
@@ -10,6 +11,7 @@ use crate::{board, queue};
 /// The keys as the sheet lists them: group, key, what it does. Ctrl+Alt+R, Ctrl and + and − are
 /// the host's.
 pub(crate) const SHEET: &[(&str, &str, &str)] = &[
+    ("Look", "Ctrl+K", "palette: find anything by name, and do it"),
     ("Look", "/", "filter queue and holders"),
     ("Look", "↑ ↓", "select the row above or below"),
     ("Look", "PgUp PgDn", "ten rows up or down"),
@@ -32,8 +34,11 @@ pub(crate) const SHEET: &[(&str, &str, &str)] = &[
 
 /// Acts on the keys of this frame. A field that is typed in keeps its own.
 pub(crate) fn handle(ui: &Ui, scene: &mut Scene<'_>, room: Rect) {
+    if let Some(wish) = Wish::take(ui.ctx()) {
+        grant(ui, scene, room, wish);
+    }
     let typing = typing(ui);
-    if scene.memory.dialog.is_some() {
+    if scene.memory.dialog.is_some() || scene.memory.palette.is_some() {
         return;
     }
     windows_keys(ui, scene, room);
@@ -109,17 +114,50 @@ fn focus_panel(ui: &Ui, panel: Panel) {
 }
 
 fn next_theme(scene: &mut Scene<'_>) {
-    let window = &scene.picture.window;
-    let at = window
-        .themes
-        .iter()
-        .position(|theme| theme.id == window.theme);
-    let next = at.map_or(0, |at| at + 1) % window.themes.len().max(1);
-    if let Some(theme) = window.themes.get(next) {
-        scene.actions.push(Action::SetTheme {
-            id: theme.id.clone(),
-        });
+    if let Some(theme) = scene.next_theme() {
+        let id = theme.id.clone();
+        scene.actions.push(Action::SetTheme { id });
     }
+}
+
+/// What was asked from over the panels.
+fn grant(ui: &Ui, scene: &mut Scene<'_>, room: Rect, wish: Wish) {
+    match wish {
+        Wish::Filter => ui
+            .ctx()
+            .memory_mut(|memory| memory.request_focus(queue::filter_id())),
+        Wish::Front(panel) => {
+            board::front(scene, room, panel);
+            focus_panel(ui, panel);
+        }
+        Wish::Reveal => reveal(ui, scene, room),
+    }
+}
+
+/// Brings what is selected into sight. A filter that hides it is cleared.
+fn reveal(ui: &Ui, scene: &mut Scene<'_>, room: Rect) {
+    let panel = match scene.selected() {
+        Selected::Nothing => return,
+        Selected::Waiter(place, _) => {
+            let shown = queue::shown_at(ui, scene, place - 1).or_else(|| {
+                scene.memory.filter.clear();
+                queue::shown_at(ui, scene, place - 1)
+            });
+            jump(ui, queue::table_id(), shown.unwrap_or(0));
+            Panel::Queue
+        }
+        Selected::Holder(holder) => {
+            let shown = crate::holders::shown_at(scene, holder).or_else(|| {
+                scene.memory.filter.clear();
+                crate::holders::shown_at(scene, holder)
+            });
+            jump(ui, crate::holders::list_id(), shown.unwrap_or(0));
+            Panel::Holders
+        }
+        Selected::Gpu(_) => Panel::Gpus,
+    };
+    board::front(scene, room, panel);
+    focus_panel(ui, panel);
 }
 
 /// The field loses the focus and then its text, a sorted table its sorting, a row its selection.
@@ -160,10 +198,7 @@ fn move_selection(ui: &Ui, scene: &mut Scene<'_>) {
         .as_ref()
         .map_or(scene.picture.queue.len(), |order| order.len());
     let from = match scene.selected() {
-        Selected::Waiter(place, _) => match &order {
-            None => Some(place - 1),
-            Some(order) => order.iter().position(|at| *at as usize == place - 1),
-        },
+        Selected::Waiter(place, _) => queue::shown_at(ui, scene, place - 1),
         _ => None,
     };
     let Some(to) = moved(ui, from, count) else {
@@ -264,14 +299,13 @@ pub(crate) fn take_jump(ui: &Ui, table: Id) -> Option<usize> {
 }
 
 /// Where a table must be scrolled to so that a row is in sight, moving as little as possible.
-pub(crate) fn offset_for(ui: &Ui, row: usize, height: f32, table: Rect) -> f32 {
-    let id = crate::queue::table_id().with("offset");
+pub(crate) fn offset_for(ui: &Ui, table: Id, row: usize, height: f32, room: Rect) -> f32 {
     let offset = ui
         .ctx()
-        .data(|data| data.get_temp::<f32>(id))
+        .data(|data| data.get_temp::<f32>(table.with("offset")))
         .unwrap_or(0.0);
     let top = row as f32 * height;
-    offset.min(top).max(top + height - table.height()).max(0.0)
+    offset.min(top).max(top + height - room.height()).max(0.0)
 }
 
 pub(crate) fn remember_offset(ui: &Ui, table: Id, offset: f32) {

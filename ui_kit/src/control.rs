@@ -2,12 +2,13 @@
 //! accessible name and role, and shows where the focus is.
 
 use warden_toolkit::egui::{
-    Color32, CursorIcon, Frame, Id, Margin, Pos2, Rect, Response, RichText, Role, Sense,
-    StrokeKind, TextEdit, Ui, WidgetInfo, pos2, vec2,
+    Color32, CursorIcon, Frame, Id, Key, Margin, Modifiers, Pos2, Rect, Response, RichText, Role,
+    Sense, StrokeKind, TextEdit, Ui, WidgetInfo, pos2, vec2,
 };
 use warden_view::Action;
 
 use crate::ink::Ink;
+use crate::keys;
 use crate::paint::{self, Hand};
 use crate::words;
 
@@ -324,6 +325,8 @@ impl Field {
             .hint_text(RichText::new(self.hint).color(ink.dim))
             .char_limit(Self::LIMIT)
             .text_color(ink.text);
-        ui.put(inner, edit).accessible_name(self.name)
+        // The palette's key, wherever the focus is; to egui it means "delete to the end".
+        let response = keys::without(ui, Modifiers::COMMAND, Key::K, |ui| ui.put(inner, edit));
+        response.accessible_name(self.name)
     }
 }

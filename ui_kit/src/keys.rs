@@ -5,17 +5,47 @@ use warden_toolkit::egui::{Event, EventFilter, Id, Key, Modifiers, Ui};
 /// A key with exactly these modifiers. egui's own shortcuts let more Shift and Alt pass.
 #[must_use]
 pub fn pressed(ui: &Ui, modifiers: Modifiers, key: Key) -> bool {
-    ui.input(|input| {
-        input.events.iter().any(|event| match event {
-            Event::Key {
-                key: pressed,
-                pressed: true,
-                modifiers: held,
-                ..
-            } => *pressed == key && held.matches_exact(modifiers),
-            _ => false,
-        })
+    ui.input(|input| input.events.iter().any(|event| is(event, modifiers, key)))
+}
+
+/// The same, and takes it away from whatever is drawn after this.
+#[must_use]
+pub fn taken(ui: &Ui, modifiers: Modifiers, key: Key) -> bool {
+    ui.input_mut(|input| {
+        let before = input.events.len();
+        input.events.retain(|event| !is(event, modifiers, key));
+        input.events.len() < before
     })
+}
+
+fn is(event: &Event, modifiers: Modifiers, key: Key) -> bool {
+    match event {
+        Event::Key {
+            key: pressed,
+            pressed: true,
+            modifiers: held,
+            ..
+        } => *pressed == key && held.matches_exact(modifiers),
+        _ => false,
+    }
+}
+
+/// Draws with this key out of the way: a field would take it for an edit.
+pub fn without<R>(
+    ui: &mut Ui,
+    modifiers: Modifiers,
+    key: Key,
+    draw: impl FnOnce(&mut Ui) -> R,
+) -> R {
+    let kept: Vec<Event> = ui.input_mut(|input| {
+        let events = &mut input.events;
+        events
+            .extract_if(.., |event| is(event, modifiers, key))
+            .collect()
+    });
+    let result = draw(ui);
+    ui.input_mut(|input| input.events.extend(kept));
+    result
 }
 
 /// How far a key moves the selection in a list of that length, from a row; `None` for no key.

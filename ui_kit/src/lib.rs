@@ -13,4 +13,5 @@ pub mod keys;
 pub mod paint;
 pub mod scene;
 pub mod style;
+pub mod wish;
 pub mod words;

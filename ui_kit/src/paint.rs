@@ -63,19 +63,22 @@ impl Hand {
         Self { colour, ..self }
     }
 
+    fn format(&self) -> TextFormat {
+        TextFormat {
+            font_id: self.font.clone(),
+            color: self.colour,
+            extra_letter_spacing: self.letter_spacing,
+            ..TextFormat::default()
+        }
+    }
+
     fn job(&self, text: &str, width: f32) -> LayoutJob {
         let text = if self.capitals {
             text.to_uppercase()
         } else {
             text.to_owned()
         };
-        let format = TextFormat {
-            font_id: self.font.clone(),
-            color: self.colour,
-            extra_letter_spacing: self.letter_spacing,
-            ..TextFormat::default()
-        };
-        let mut job = LayoutJob::single_section(text, format);
+        let mut job = LayoutJob::single_section(text, self.format());
         job.break_on_newline = false;
         if width.is_finite() {
             job.wrap = TextWrapping::truncate_at_width(width);
@@ -106,13 +109,17 @@ fn fit(painter: &Painter, at: Pos2, anchor: Align2, text: &str, hand: &Hand, wid
             elided: !text.is_empty(),
         };
     }
-    let galley = painter.layout_job(hand.job(text, width));
+    lay(painter, at, anchor, hand.job(text, width), hand.colour)
+}
+
+fn lay(painter: &Painter, at: Pos2, anchor: Align2, job: LayoutJob, colour: Color32) -> Set {
+    let galley = painter.layout_job(job);
     let rect = anchor.anchor_size(at, galley.size());
     let set = Set {
         rect,
         elided: galley.elided,
     };
-    painter.galley(rect.min, galley, hand.colour);
+    painter.galley(rect.min, galley, colour);
     set
 }
 
@@ -134,6 +141,47 @@ pub fn centred(painter: &Painter, at: Pos2, line: &str, hand: &Hand) -> Rect {
 /// As [`left`], no wider than that.
 pub fn left_within(painter: &Painter, at: Pos2, line: &str, hand: &Hand, width: f32) -> Set {
     fit(painter, at, Align2::LEFT_CENTER, line, hand, width)
+}
+
+/// As [`left_within`], with the characters at these places, from 0, in another colour and underlined:
+/// what of a name matched. The places are in order.
+pub fn left_marked(
+    painter: &Painter,
+    at: Pos2,
+    line: &str,
+    hand: &Hand,
+    (marks, colour): (&[u32], Color32),
+    width: f32,
+) -> Set {
+    if marks.is_empty() || width < 4.0 {
+        return left_within(painter, at, line, hand, width);
+    }
+    let plain = hand.format();
+    let marked = TextFormat {
+        color: colour,
+        underline: Stroke::new(1.0, colour),
+        ..plain.clone()
+    };
+    let mut job = LayoutJob {
+        wrap: TextWrapping::truncate_at_width(width),
+        break_on_newline: false,
+        ..LayoutJob::default()
+    };
+    let mut marks = marks.iter().peekable();
+    let mut run = String::new();
+    let mut run_is_marked = false;
+    for (place, character) in (0_u32..).zip(line.chars()) {
+        let is_marked = marks.next_if_eq(&&place).is_some();
+        if is_marked != run_is_marked && !run.is_empty() {
+            let format = if run_is_marked { &marked } else { &plain };
+            job.append(&run, 0.0, format.clone());
+            run.clear();
+        }
+        run_is_marked = is_marked;
+        run.push(character);
+    }
+    job.append(&run, 0.0, if run_is_marked { marked } else { plain });
+    lay(painter, at, Align2::LEFT_CENTER, job, hand.colour)
 }
 
 /// As [`right`], no wider than that.

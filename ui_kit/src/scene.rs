@@ -4,7 +4,7 @@
 use warden_toolkit::egui::{Color32, Context};
 use warden_view::{
     Action, ActionRun, Gpu, Holder, LinkState, Phase, Picture, Selection, Target, Text, Theme,
-    UiMemory, Waiter,
+    ThemeName, UiMemory, Waiter,
 };
 
 use crate::ink::Ink;
@@ -155,6 +155,18 @@ impl<'a> Scene<'a> {
                 .map_or(Selected::Nothing, Selected::Holder),
             Selection::Gpu(gpu) => self.gpu(gpu).map_or(Selected::Nothing, Selected::Gpu),
         }
+    }
+
+    /// The theme that follows the one in use; none where there is none at all.
+    #[must_use]
+    pub fn next_theme(&self) -> Option<&'a ThemeName> {
+        let window = &self.picture.window;
+        let at = window
+            .themes
+            .iter()
+            .position(|theme| theme.id == window.theme);
+        let next = at.map_or(0, |at| at + 1) % window.themes.len().max(1);
+        window.themes.get(next)
     }
 
     /// The local time of day.

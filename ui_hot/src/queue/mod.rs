@@ -80,6 +80,15 @@ pub(crate) fn rows(ui: &Ui, scene: &Scene<'_>) -> Option<Arc<Vec<u32>>> {
     order::rows(ui.ctx(), scene)
 }
 
+/// Where a place in the queue, from 0, is among the rows that are shown; `None` where a filter hides
+/// it.
+pub(crate) fn shown_at(ui: &Ui, scene: &Scene<'_>, place: usize) -> Option<usize> {
+    match rows(ui, scene) {
+        None => Some(place),
+        Some(order) => order.iter().position(|at| *at as usize == place),
+    }
+}
+
 pub(crate) fn show(ui: &mut Ui, body: Rect, scene: &mut Scene<'_>) {
     let columns = Columns::fit(body.width());
     if scene.picture.queue.is_empty() {
@@ -116,7 +125,13 @@ pub(crate) fn show(ui: &mut Ui, body: Rect, scene: &mut Scene<'_>) {
         .id_salt("queue rows")
         .auto_shrink(false);
     if let Some(to) = jump {
-        area = area.vertical_scroll_offset(crate::keys::offset_for(&child, to, height, table));
+        area = area.vertical_scroll_offset(crate::keys::offset_for(
+            &child,
+            table_id(),
+            to,
+            height,
+            table,
+        ));
     }
     let output = area.show_rows(&mut child, height, count, |ui, range| {
         let top = ui.max_rect().top();
