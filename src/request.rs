@@ -320,16 +320,27 @@ fn checked_id(id: &RequestId) -> Result<RequestId, RequestError> {
     Err(RequestError::invalid("request_id", detail))
 }
 
+/// Whether a character must not stand in a client's name: a control, a line separator, or a mark of
+/// direction, which would show an operator another name than the one that is there.
+#[must_use]
+pub fn is_unprintable(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
 fn checked_client(client: &str) -> Result<Arc<str>, RequestError> {
     let count = client.chars().count();
     if !(1..=128).contains(&count) {
         let detail = format!("must have 1 to 128 characters; this has {count}");
         return Err(RequestError::invalid("client", detail));
     }
-    if client.chars().any(char::is_control) {
+    if client.chars().any(is_unprintable) {
         return Err(RequestError::invalid(
             "client",
-            "must have no control characters",
+            "must have no control characters, line separators or marks of direction",
         ));
     }
     Ok(client.into())

@@ -56,7 +56,10 @@ pub(crate) fn begin(
         busy,
     } = inputs;
     let reserve = Reserve::open(dir.path()).map_err(|error| {
-        let detail = format!("it keeps tokens from being given twice, and cannot be read: {error}");
+        let detail = format!(
+            "it keeps tokens from being given twice, and cannot be read: {error}. Put it back from a \
+             copy, or write numbers there that are larger than any that was given"
+        );
         unusable(RESERVE, detail)
     })?;
     let stamp: String = started_at

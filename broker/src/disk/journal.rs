@@ -5,8 +5,9 @@
 //! the disk (`synchronous = NORMAL`): that outlives the broker, and a grant need not outlive the
 //! host. A journal that cannot be read is set aside under another name, never deleted.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -140,6 +141,14 @@ impl Journal {
         path: &Path,
         seen: &mut impl FnMut(&Arbiter, &Event, &Change, u64),
     ) -> Result<Opened, JournalError> {
+        // SQLite gives what it adds beside the file the file's own mode.
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path)?;
+        drop(file);
         let db = Connection::open(path)?;
         prepare(&db)?;
         let sql = "SELECT value FROM meta WHERE key = 'boot_id'";

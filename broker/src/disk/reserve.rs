@@ -35,7 +35,10 @@ impl Reserve {
     /// Where the file cannot be read, or is not a reserve ([`io::ErrorKind::InvalidData`]).
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
         let ceiling = match fs::read_to_string(dir.join(FILE)) {
-            Ok(text) => parse(&text).ok_or(io::ErrorKind::InvalidData)?,
+            Ok(text) => parse(&text).ok_or_else(|| {
+                let message = "it should say `token N` and `revision N` on two lines";
+                io::Error::new(io::ErrorKind::InvalidData, message)
+            })?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ceiling::default(),
             Err(error) => return Err(error),
         };

@@ -28,6 +28,8 @@ use crate::http::service::Service;
 const MAX_CONNECTIONS: u64 = 65_536;
 /// Connections that may wait to be accepted: a crowd that comes back after a restart.
 const BACKLOG: u32 = 4_096;
+/// What the system has room for in a socket's address, with the zero byte at its end.
+const SOCKET_PATH_MAX: usize = size_of::<libc::sockaddr_un>() - size_of::<libc::sa_family_t>();
 /// Files that the broker needs beside its connections.
 const SPARE_FILES: u64 = 512;
 /// How long accepting rests when the system has nothing left to accept with.
@@ -178,6 +180,13 @@ pub(crate) fn listen_tcp(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), 
 /// replaced.
 pub(crate) fn listen_unix(path: &Path) -> Result<UnixListener, ServeError> {
     let failed = |source: io::Error| cannot_listen(path.display().to_string(), source);
+    if path.as_os_str().len() >= SOCKET_PATH_MAX {
+        let message = format!(
+            "a socket's path is shorter than {SOCKET_PATH_MAX} bytes on this system; give a \
+             --data-dir with a shorter path"
+        );
+        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, message)));
+    }
     match fs::symlink_metadata(path) {
         Ok(meta) if meta.file_type().is_socket() => {
             match std::os::unix::net::UnixStream::connect(path) {

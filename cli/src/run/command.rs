@@ -57,7 +57,11 @@ pub fn find(program: &OsStr) -> Result<(), CannotStart> {
             .collect(),
         _ => vec![PathBuf::from(program)],
     };
-    let mut answer = Err(cannot(io::ErrorKind::NotFound.into()));
+    let missing = match candidates.as_slice() {
+        [_] => "there is no such file",
+        _ => "it is in no directory of PATH; is it spelt right?",
+    };
+    let mut answer = Err(cannot(io::Error::new(io::ErrorKind::NotFound, missing)));
     for path in candidates {
         if path.is_dir() {
             answer = Err(cannot(io::ErrorKind::IsADirectory.into()));

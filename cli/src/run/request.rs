@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
+use warden::request::is_unprintable;
 use warden::wire::LockBody;
 use warden_client::owner::own_by_this_process;
 
@@ -36,7 +37,7 @@ fn name_of(program: &OsStr) -> String {
     let name: String = base
         .to_string_lossy()
         .chars()
-        .map(|c| if c.is_control() { '?' } else { c })
+        .map(|c| if is_unprintable(c) { '?' } else { c })
         .take(MAX_NAME)
         .collect();
     match name.is_empty() {

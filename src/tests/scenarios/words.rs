@@ -34,6 +34,8 @@ fn fields_out_of_range_are_named() {
         ("client", json!({"client": "x".repeat(10_000)})),
         ("client", json!({"client": "a\nb"})),
         ("client", json!({"client": "a\u{85}b"})),
+        ("client", json!({"client": "mic\u{202e}resmaerd"})),
+        ("client", json!({"client": "two\u{2028}lines"})),
         ("priority", json!({"priority": 300})),
         ("priority", json!({"priority": 256})),
         ("priority", json!({"priority": -1})),
