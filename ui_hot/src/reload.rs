@@ -1,18 +1,29 @@
-//! What can be reloaded: generation, stage, what was said when it failed, what each stage took.
+//! What can be reloaded: what runs, how the last attempt went stage by stage, what became of the
+//! memory, what ran before, and what can be done about it.
+
+mod attempt;
+mod history;
+mod memory;
+mod page;
+mod report;
+mod restart;
+mod said;
 
 use warden_toolkit::egui::{
-    Color32, Rect, Role, ScrollArea, Sense, StrokeKind, Ui, UiBuilder, WidgetInfo, pos2, vec2,
+    Color32, Key, Modifiers, Rect, Response, Role, ScrollArea, Sense, StrokeKind, Ui, UiBuilder,
+    WidgetInfo, pos2, vec2,
 };
-use warden_view::{Action, Failure, Module, ModuleKind, ModuleState, Stage};
+use warden_view::{Action, Module, ModuleKind, ModuleState, OpenModule, ReloadFolds, Stage, Watch};
 
 use crate::control::{self, Button, Weight};
 use crate::paint::{self, Hand};
 use crate::scene::Scene;
 use crate::words;
+use page::Page;
+use ui_kit::keys;
 
-const ROW: f32 = 64.0;
-/// The compiler's lines that are shown; the whole message is a click away on the clipboard.
-const MESSAGE_LINES: usize = 24;
+/// From this width on what was said stands beside what ran before.
+const TWO_COLUMNS: f32 = 900.0;
 
 /// A stage in a word.
 pub(crate) fn stage_word(stage: Stage) -> &'static str {
@@ -55,44 +66,139 @@ pub(crate) fn head(ui: &mut Ui, room: Rect, scene: &mut Scene<'_>) {
 pub(crate) fn show(ui: &mut Ui, body: Rect, scene: &mut Scene<'_>) {
     let mut list = body;
     list.max.y -= scene.ink.theme.shape.line;
-    let modules = scene.picture.reload.modules.clone();
-    if modules.is_empty() {
-        let at = list.min + vec2(scene.ink.theme.spacing.pad, 16.0);
-        let text = "Nothing here can be reloaded.";
-        paint::paragraph(
-            ui.painter(),
-            at,
-            text,
-            &Hand::dim(&scene.live),
-            list.width() - 40.0,
-        );
-        return;
-    }
     let mut child = ui.new_child(UiBuilder::new().id_salt("modules").max_rect(list));
     child.spacing_mut().item_spacing.y = 0.0;
     let area = ScrollArea::vertical()
         .id_salt("module rows")
+        .animated(false)
         .auto_shrink(false);
     area.show(&mut child, |ui| {
-        let mut y = ui.max_rect().top();
-        let top = y;
-        for module in modules.iter() {
-            let rect = Rect::from_min_size(pos2(list.left(), y), vec2(list.width(), ROW));
-            self::module(ui, rect, scene, module);
-            y = rect.bottom();
-            if let Some(failure) = &module.failure {
-                y = self::failure(ui, list, y, scene, module, failure);
-            }
-            paint::rule(ui.painter(), rect, y - 0.5, &scene.live);
-        }
-        ui.allocate_space(vec2(1.0, y - top));
+        let top = ui.max_rect().top();
+        let mut page = Page {
+            ui,
+            ink: scene.live.clone(),
+            id: ui.scope_id().with("reload"),
+            left: list.left() + scene.live.theme.spacing.pad,
+            right: list.right() - 16.0,
+            y: top,
+            scene,
+        };
+        modules(&mut page);
+        let height = page.y - top;
+        ui.allocate_space(vec2(1.0, height));
     });
 }
 
-fn state(scene: &Scene<'_>, module: &Module) -> (String, Color32, bool) {
-    let ink = &scene.live;
+fn modules(page: &mut Page<'_, '_>) {
+    let reload = &page.scene.picture.reload;
+    if let Some(run) = &reload.restart {
+        restart::under_way(page, run);
+    }
+    if reload.modules.is_empty() {
+        page.y += 12.0;
+        let text = "Nothing here can be reloaded. Started from its source tree, the window lists \
+                    its render code here, and its themes once they are copied to the folder of \
+                    settings.";
+        page.paragraph(text, &Hand::dim(&page.ink));
+        return;
+    }
+    let open = open_module(&page.scene.memory.reload, &reload.modules);
+    for (at, module) in reload.modules.iter().enumerate() {
+        let mut part = page.part(page.left, page.right, &module.name);
+        self::module(&mut part, module, open == Some(at), at == 0);
+        page.y = part.y;
+    }
+}
+
+/// The place of the one that is unfolded.
+fn open_module(folds: &ReloadFolds, modules: &[Module]) -> Option<usize> {
+    let need = |module: &Module| match module.state {
+        _ if module.restart_offered.is_some() => 5,
+        ModuleState::Failed | ModuleState::Down => 4,
+        ModuleState::Busy => 3,
+        _ if module.newer => 2,
+        _ if module.probation.is_some() => 1,
+        ModuleState::Live | ModuleState::Fixed => 0,
+    };
+    match &folds.module {
+        OpenModule::None => None,
+        OpenModule::Named(name) => modules.iter().position(|module| *module.name == **name),
+        // The first of those that need it most.
+        OpenModule::Needy => (0..modules.len())
+            .rev()
+            .max_by_key(|at| need(&modules[*at])),
+    }
+}
+
+fn module(page: &mut Page<'_, '_>, module: &Module, open: bool, first: bool) {
+    let head = row(page, module, open);
+    if first && keys::pressed(page.ui, Modifiers::COMMAND, Key::Num7) {
+        head.request_focus();
+    }
+    if head.clicked() {
+        page.scene.memory.reload = ReloadFolds {
+            module: if open {
+                OpenModule::None
+            } else {
+                OpenModule::Named(module.name.to_string())
+            },
+            ..ReloadFolds::default()
+        };
+    }
+    if open {
+        page.y += 8.0;
+        controls(page, module);
+        page.y += 8.0;
+        parts(page, module);
+        page.y += 8.0;
+    }
+    let rect = Rect::from_min_max(
+        pos2(page.left - page.ink.theme.spacing.pad, page.y),
+        pos2(page.right + 16.0, page.y),
+    );
+    paint::rule(page.ui.painter(), rect, page.y - 0.5, &page.ink);
+}
+
+fn parts(page: &mut Page<'_, '_>, module: &Module) {
+    if module.state == ModuleState::Fixed {
+        let text = "Linked into the window: it cannot be reloaded. A window that is built without \
+                    the feature `static` reloads it.";
+        page.paragraph(text, &Hand::dim(&page.ink));
+        page.y += 4.0;
+        return;
+    }
+    if let Some(failure) = &module.failure {
+        said::failure(page, module, failure);
+    }
+    if let Some(mismatch) = &module.restart_offered {
+        restart::offer(page, mismatch);
+    }
+    attempt::show(page, module);
+    let told = !module.diagnostics.is_empty() || module.migration.is_some();
+    if page.width() < TWO_COLUMNS || !told {
+        said::diagnostics(page, module);
+        memory::show(page, module);
+        history::show(page, module);
+        return;
+    }
+    let gap = 28.0;
+    let middle = (page.left + page.width() * 0.5).round();
+    let mut part = page.part(page.left, middle - gap / 2.0, "told");
+    said::diagnostics(&mut part, module);
+    memory::show(&mut part, module);
+    let bottom = part.y;
+    let mut part = page.part(middle + gap / 2.0, page.right, "history");
+    history::show(&mut part, module);
+    page.y = part.y.max(bottom);
+}
+
+fn state(page: &Page<'_, '_>, module: &Module) -> (String, Color32, bool) {
+    let ink = &page.ink;
     match module.state {
         ModuleState::Live if module.newer => ("new build available".to_owned(), ink.accent, true),
+        ModuleState::Live if module.probation.is_some() => {
+            ("on probation".to_owned(), ink.warn, false)
+        }
         ModuleState::Live => ("live".to_owned(), ink.good, false),
         ModuleState::Busy => {
             let stage = module
@@ -106,163 +212,220 @@ fn state(scene: &Scene<'_>, module: &Module) -> (String, Color32, bool) {
     }
 }
 
-fn module(ui: &Ui, rect: Rect, scene: &Scene<'_>, module: &Module) {
-    let ink = &scene.live;
-    let painter = ui.painter();
-    let (left, right) = (rect.left() + ink.theme.spacing.pad, rect.right() - 16.0);
-    let (top, bottom) = (rect.top() + 20.0, rect.top() + 44.0);
-    let (word, colour, filled) = state(scene, module);
-    let response = ui.interact(
-        rect,
-        ui.scope_id().with(("module", &*module.name)),
-        Sense::hover(),
+/// A module in a line: what it is called, what runs, how it stands.
+fn row(page: &mut Page<'_, '_>, module: &Module, open: bool) -> Response {
+    let (word, colour, filled) = state(page, module);
+    let ink = page.ink.clone();
+    let narrow = page.narrow();
+    let rect = page.line(if narrow { 58.0 } else { 40.0 });
+    let pad = ink.theme.spacing.pad;
+    let band = Rect::from_min_max(
+        rect.min - vec2(pad - ink.theme.shape.line, 0.0),
+        rect.max + vec2(16.0 - ink.theme.shape.line, 0.0),
     );
-    response.widget_info(|| {
-        let text = format!("{}, generation {}, {word}", module.name, module.generation);
-        WidgetInfo::labeled(Role::ListItem, true, text)
-    });
-    let at = pos2(left, top);
-    let hand = Hand::body(ink);
-    let name = paint::left_within(painter, at, &module.name, &hand, 200.0).rect;
-    let at = pos2(name.right() + 12.0, top);
-    let hand = Hand::label(ink, ink.accent);
-    let text = format!("gen {:02}", module.generation);
-    let generation = paint::left(painter, at, &text, &hand);
-    let at = pos2(generation.right() + 12.0, top);
-    let chip = control::chip(ui, ink, at, &word, colour, filled);
-    let since = format!(
-        "since {}, {} ago{}",
-        scene.time(module.since_ms),
-        words::span(scene.picture.clock.now_ms - module.since_ms),
-        loaded(module)
-    );
-    let at = pos2(right, top);
-    let room = right - chip.right() - 12.0;
-    paint::right_within(painter, at, &since, &Hand::dim(ink), room);
-    let facts = facts(scene, module);
-    let at = pos2(left, bottom);
-    let set = paint::left_within(painter, at, &facts, &Hand::dim(ink), right - left);
-    let mut hover = format!("{}\n{}", module.artifact, module.sha256);
-    if set.elided {
-        hover = format!("{facts}\n{hover}");
+    if open {
+        page.ui.painter().rect_filled(band, 0.0, ink.raised);
     }
-    response.on_hover_text(hover);
-}
-
-/// Old generations stay mapped, and the count of them is no secret.
-fn loaded(module: &Module) -> String {
-    match (module.kind, module.loaded) {
-        (ModuleKind::Code, loaded) if loaded > 1 => format!(", {loaded} mapped"),
-        _ => String::new(),
-    }
-}
-
-/// What each stage took, or where it comes from.
-fn facts(scene: &Scene<'_>, module: &Module) -> String {
-    if let Some((stage, since)) = module.stage {
-        let span = words::span(scene.picture.clock.now_ms - since);
-        return format!("{} for {span}", stage_word(stage));
-    }
-    if module.timings.is_empty() {
-        return module.artifact.to_string();
-    }
-    let total: f32 = module.timings.iter().map(|timing| timing.ms).sum();
-    let stages: Vec<String> = module
-        .timings
-        .iter()
-        .map(|timing| format!("{} {}", stage_word(timing.stage), ms(timing.ms)))
-        .collect();
-    format!("{}: {}", ms(total), stages.join(" · "))
-}
-
-fn ms(ms: f32) -> String {
-    if ms < 10.0 {
-        format!("{ms:.1} ms")
+    let spoken = format!("{}, generation {}, {word}", module.name, module.generation);
+    let response = page.fold(rect, "fold", &spoken, open);
+    let y = rect.top() + 20.0;
+    let left = rect.left() + 20.0;
+    let since = since(page, module);
+    let generation = generation_word(module);
+    let hand = Hand::label(&ink, ink.accent);
+    let label = page::width(page, &generation, &hand);
+    let chip = page::width(page, &word, &hand) + 16.0;
+    let room = rect.right() - left - label - chip - 24.0;
+    let name = page.text(pos2(left, y), &module.name, &Hand::body(&ink), room);
+    let at = pos2(name.rect.right() + 12.0, y);
+    let set = paint::left(page.ui.painter(), at, &generation, &hand);
+    let (at, since_y, since_room) = if narrow {
+        let at = pos2(rect.right() - chip.ceil(), y);
+        (at, rect.top() + 42.0, rect.right() - left)
     } else {
-        format!("{ms:.0} ms")
+        let at = pos2(set.right() + 12.0, y);
+        (at, y, rect.right() - at.x - chip - 16.0)
+    };
+    control::chip(page.ui, &ink, at, &word, colour, filled);
+    let dim = Hand::dim(&ink);
+    if narrow {
+        page.text(pos2(left, since_y), &since, &dim, since_room);
+    } else {
+        page.text_left_of(pos2(rect.right(), since_y), &since, &dim, since_room);
+    }
+    response
+}
+
+fn generation_word(module: &Module) -> String {
+    if module.generation == 0 {
+        "no gen".to_owned()
+    } else {
+        format!("gen {:02}", module.generation)
     }
 }
 
-/// What was said, in the compiler's own words. Gives where it ends.
-fn failure(
-    ui: &Ui,
-    list: Rect,
-    y: f32,
-    scene: &mut Scene<'_>,
-    module: &Module,
-    failure: &Failure,
-) -> f32 {
-    let ink = &scene.live;
-    let (left, right) = (list.left() + ink.theme.spacing.pad, list.right() - 16.0);
-    let lines: Vec<&str> = failure.message.lines().collect();
-    let shown = lines.iter().take(MESSAGE_LINES);
-    let more = lines.len().saturating_sub(MESSAGE_LINES);
-    let line = 18.0;
-    let height = 44.0 + line * (shown.len() as f32 + if more > 0 { 1.0 } else { 0.0 });
-    let frame = Rect::from_min_max(pos2(left, y), pos2(right, y + height));
-    let painter = ui.painter().with_clip_rect(frame.intersect(ui.clip_rect()));
-    painter.rect(
-        frame,
-        ink.theme.shape.rounding,
-        ink.field,
-        ink.outline(ink.alarm),
-        StrokeKind::Inside,
-    );
-    let edge = Rect::from_min_size(frame.min, vec2(8.0, frame.height()));
-    paint::hazard(&painter, edge, ink.alarm, ink);
-    let text = format!("failed at {}: {}", stage_word(failure.stage), failure.title);
-    let buttons = buttons(ui, pos2(right - 10.0, y + 20.0), scene, module, failure);
-    let ink = &scene.live;
-    let at = pos2(left + 20.0, y + 20.0);
-    let hand = Hand::body(ink).coloured(ink.alarm);
-    paint::left_within(&painter, at, &text, &hand, buttons - at.x - 12.0);
-    let mono = Hand::new(ink.mono(), ink.text);
-    let mut at = pos2(left + 20.0, y + 46.0);
-    for text in shown {
-        paint::left_within(&painter, at, text, &mono, right - at.x - 10.0);
-        at.y += line;
-    }
-    if more > 0 {
-        let text = format!("… {more} more lines: copy the message to read them");
-        paint::left(&painter, at, &text, &Hand::dim(ink));
-    }
-    frame.bottom() + 10.0
-}
-
-/// Copy, and open in the editor. Gives where they begin.
-fn buttons(
-    ui: &Ui,
-    right: warden_toolkit::egui::Pos2,
-    scene: &mut Scene<'_>,
-    module: &Module,
-    failure: &Failure,
-) -> f32 {
-    let ink = &scene.live;
-    let id = ui.scope_id().with(("failure", &*module.name));
-    let copy = Button::new("Copy").named(format!("Copy the message of {}", module.name));
-    let mut left = right.x - copy.width(ui, ink);
-    if let Some((file, line, column)) = &failure.place {
-        let at = pos2(left - 8.0, right.y);
-        let open = Button::new("Open in editor").named(format!("Open {file}:{line} in the editor"));
-        let open = open.left_of(ui, ink, at, id.with("open"));
-        left = open.rect.left();
-        if open
-            .on_hover_text(format!("{file}:{line}:{column}"))
-            .clicked()
-        {
-            let (file, line, column) = (file.clone(), *line, *column);
-            scene
-                .actions
-                .push(Action::OpenEditor { file, line, column });
+/// Since when it runs, and that old generations stay mapped: the count of them is no secret.
+fn since(page: &Page<'_, '_>, module: &Module) -> String {
+    let mut text = if module.since_ms > 0 {
+        let span = words::span(page.scene.picture.clock.now_ms - module.since_ms);
+        format!("since {}, {span} ago", page.scene.time(module.since_ms))
+    } else if module.generation == 0 {
+        "nothing runs".to_owned()
+    } else {
+        String::new()
+    };
+    if module.kind == ModuleKind::Code && module.loaded > 1 {
+        let mapped: u64 = module.history.iter().map(|row| row.mapped_bytes).sum();
+        text = format!("{text}, {} mapped", module.loaded);
+        if mapped > 0 {
+            text = format!("{text} in {}", mib(mapped));
         }
     }
-    if copy
-        .left_of(ui, &scene.live, right, id.with("copy"))
-        .clicked()
-    {
-        scene.actions.push(Action::CopyText {
-            text: failure.message.to_string(),
-        });
+    text
+}
+
+/// Bytes as MiB: `2.4 MiB`.
+fn mib(bytes: u64) -> String {
+    let tenths = (bytes * 10).div_ceil(1 << 20);
+    format!("{}.{} MiB", words::number(tenths / 10), tenths % 10)
+}
+
+/// What can be done to it, and the file that it is read from.
+fn controls(page: &mut Page<'_, '_>, module: &Module) {
+    let mut rect = page.line(page.ink.theme.spacing.button);
+    let mut x = rect.left();
+    let fixed = module.state == ModuleState::Fixed;
+    if module.state == ModuleState::Busy && module.progress.is_some() {
+        let cancel = Button::new("Cancel").named(format!("Cancel the build of {}", module.name));
+        let response = page.button_right_of(cancel, pos2(x, rect.center().y), "cancel");
+        x = response.rect.right() + 8.0;
+        if response.clicked() {
+            let module = module.name.clone();
+            page.scene.actions.push(Action::CancelBuild { module });
+        }
+    } else {
+        let reload = Button::new("Reload")
+            .named(format!("Reload {}", module.name))
+            .weight(Weight::Accent)
+            .enabled(!fixed && module.state != ModuleState::Busy);
+        let response = page.button_right_of(reload, pos2(x, rect.center().y), "reload");
+        x = response.rect.right() + 8.0;
+        if response.clicked() {
+            let module = module.name.clone();
+            page.scene.actions.push(Action::ReloadModule { module });
+        }
     }
-    left
+    let copy = Button::new("Copy report").named(format!("Copy the report of {}", module.name));
+    let response = page.button_right_of(copy, pos2(x, rect.center().y), "report");
+    x = response.rect.right() + 24.0;
+    if response.clicked() {
+        let text = report::text(page.scene, module);
+        page.scene.actions.push(Action::CopyText { text });
+    }
+    if let Some(mode) = module.watch.filter(|_| !fixed) {
+        if x + WATCH > rect.right() {
+            page.y += 8.0;
+            rect = page.line(page.ink.theme.spacing.button);
+            x = rect.left();
+        }
+        x = watch(page, pos2(x, rect.center().y), module, mode) + 24.0;
+    }
+    artifact(page, rect, x, module);
+}
+
+/// The most that the choice takes.
+const WATCH: f32 = 240.0;
+
+/// What happens when the file changes. Gives where the choice ends.
+fn watch(
+    page: &mut Page<'_, '_>,
+    at: warden_toolkit::egui::Pos2,
+    module: &Module,
+    mode: Watch,
+) -> f32 {
+    const MODES: [(Watch, &str, &str); 3] = [
+        (Watch::Off, "Off", "nothing happens when its file changes"),
+        (Watch::Light, "Light", "a new build is told, not taken"),
+        (Watch::Reload, "Reload", "a new build is taken at once"),
+    ];
+    let ink = page.ink.clone();
+    let painter = page.ui.painter();
+    let label = paint::left(painter, at, "watch", &Hand::label(&ink, ink.dim));
+    let mut x = label.right() + 10.0;
+    let height = ink.theme.spacing.button;
+    for (choice, word, hint) in MODES {
+        let chosen = choice == mode;
+        let colour = if chosen { ink.accent } else { ink.text };
+        let hand = Hand::label(&ink, colour);
+        let width = (page::width(page, word, &hand) + 18.0).ceil();
+        let rect = Rect::from_min_size(pos2(x, at.y - height / 2.0), vec2(width, height));
+        let id = page.id.with(("watch", word));
+        let response = page.ui.interact(rect, id, Sense::click());
+        let name = format!("Watch {}: {}", module.name, word.to_lowercase());
+        response.widget_info(|| WidgetInfo::selected(Role::RadioButton, true, chosen, &name));
+        let painter = page.ui.painter();
+        let fill = match () {
+            () if response.hovered() => ink.hovered,
+            () if chosen => ink.raised,
+            () => ink.panel,
+        };
+        let line = ink.outline(ink.line_strong.gamma_multiply(0.7));
+        let corner = ink.theme.shape.rounding;
+        painter.rect(rect, corner, fill, line, StrokeKind::Inside);
+        if chosen {
+            let mark = Rect::from_min_max(rect.left_bottom() - vec2(0.0, 3.0), rect.max);
+            painter.rect_filled(mark, 0.0, ink.accent);
+        }
+        page::centred(page, rect.center(), word, &hand);
+        control::focus(page.ui, &ink, rect, &response);
+        if response.clicked() && !chosen {
+            let module = module.name.clone();
+            page.scene.actions.push(Action::Watch {
+                module,
+                mode: choice,
+            });
+        }
+        page::follow(response).on_hover_text(hint);
+        x = rect.right() - ink.theme.shape.line;
+    }
+    x
+}
+
+fn artifact(page: &mut Page<'_, '_>, rect: Rect, x: f32, module: &Module) {
+    if module.artifact.is_empty() {
+        return;
+    }
+    let hand = Hand::new(page.ink.mono(), page.ink.dim);
+    let set = if rect.right() - x < 200.0 {
+        page.y += 4.0;
+        let rect = page.line(page::LINE);
+        paint::left_within(
+            page.ui.painter(),
+            rect.left_center(),
+            &module.artifact,
+            &hand,
+            rect.width(),
+        )
+    } else {
+        let room = rect.right() - x;
+        let painter = page.ui.painter();
+        paint::right_within(painter, rect.right_center(), &module.artifact, &hand, room)
+    };
+    let mut whole = module.artifact.to_string();
+    if !module.sha256.is_empty() {
+        whole = format!("{whole}\nSHA-256 {}", module.sha256);
+    }
+    page.say(set.rect, "artifact", Role::Label, &module.artifact)
+        .on_hover_text(whole);
+}
+
+/// Milliseconds with a figure behind the point while they are few.
+fn ms(ms: f32) -> String {
+    if ms < 9.95 {
+        format!("{ms:.1} ms")
+    } else if ms < 9_999.5 {
+        format!("{ms:.0} ms")
+    } else {
+        format!("{:.1} s", ms / 1e3)
+    }
 }

@@ -5,7 +5,9 @@ mod sample;
 mod stage;
 
 use warden_toolkit::egui_kittest::SnapshotResults;
-use warden_view::{Dialog, LinkState, Panel, Picture, Selection, UiMemory};
+use warden_view::{
+    Dialog, Layout, LinkState, Node, NodeKind, Panel, Picture, ReloadFolds, Selection, UiMemory,
+};
 
 const THEMES: [&str; 2] = ["nerv", "light"];
 
@@ -16,6 +18,17 @@ fn both(name: &str, size: [f32; 2], picture: &Picture, memory: &UiMemory) {
 
 fn each(name: &str, themes: &[&str], size: [f32; 2], picture: &Picture, memory: &UiMemory) {
     let mut results = SnapshotResults::new();
+    add(&mut results, name, themes, size, picture, memory);
+}
+
+fn add(
+    results: &mut SnapshotResults,
+    name: &str,
+    themes: &[&str],
+    size: [f32; 2],
+    picture: &Picture,
+    memory: &UiMemory,
+) {
     for theme in themes {
         let mut window = stage::drawn(size, picture.clone(), sample::theme(theme), memory.clone());
         results.add(window.try_snapshot(format!("{name}-{theme}")));
@@ -25,6 +38,7 @@ fn each(name: &str, themes: &[&str], size: [f32; 2], picture: &Picture, memory: 
 const SMALL: [f32; 2] = [1280.0, 800.0];
 const LARGE: [f32; 2] = [1920.0, 1080.0];
 const NARROW: [f32; 2] = [900.0, 600.0];
+const TALL: [f32; 2] = [1280.0, 900.0];
 
 fn selected() -> UiMemory {
     UiMemory {
@@ -34,13 +48,13 @@ fn selected() -> UiMemory {
 }
 
 fn in_front(panel: Panel) -> UiMemory {
-    let tabs = warden_view::NodeKind::Tabs {
+    let tabs = NodeKind::Tabs {
         children: Vec::new(),
         active: panel as u64 + 1,
     };
-    let nodes = vec![warden_view::Node { id: 13, kind: tabs }];
+    let nodes = vec![Node { id: 13, kind: tabs }];
     UiMemory {
-        layout: warden_view::Layout { root: 0, nodes },
+        layout: Layout { root: 0, nodes },
         ..selected()
     }
 }
@@ -110,7 +124,7 @@ fn reload() {
     both(
         "reload-1280",
         SMALL,
-        &sample::failed(),
+        &sample::reload::failed(),
         &in_front(Panel::Reload),
     );
 }
@@ -189,4 +203,132 @@ fn other_themes() {
         &sample::busy(),
         &selected(),
     );
+}
+
+/// The window with the reload panel at its side, 360 px wide, or under the queue, as wide as it is.
+fn reload_panel(docked: bool, reload: ReloadFolds) -> UiMemory {
+    let pane = |panel: Panel| panel as u64 + 1;
+    let mut nodes: Vec<Node> = Panel::ALL
+        .iter()
+        .map(|panel| Node {
+            id: pane(*panel),
+            kind: NodeKind::Pane(*panel),
+        })
+        .collect();
+    let others: Vec<u64> = Panel::ALL
+        .into_iter()
+        .filter(|panel| !matches!(panel, Panel::Queue | Panel::Reload))
+        .map(pane)
+        .collect();
+    let active = pane(Panel::Timeline);
+    let rest = NodeKind::Tabs {
+        children: others,
+        active,
+    };
+    let (queue, panel) = (pane(Panel::Queue), pane(Panel::Reload));
+    let (main, root) = if docked {
+        (
+            NodeKind::Stack(vec![(queue, 420.0), (20, 200.0)]),
+            NodeKind::Row(vec![(21, 896.0), (panel, 360.0)]),
+        )
+    } else {
+        (
+            NodeKind::Row(vec![(queue, 800.0), (20, 450.0)]),
+            NodeKind::Stack(vec![(21, 120.0), (panel, 700.0)]),
+        )
+    };
+    nodes.extend([(20, rest), (21, main), (22, root)].map(|(id, kind)| Node { id, kind }));
+    UiMemory {
+        layout: Layout { root: 22, nodes },
+        reload,
+        ..UiMemory::default()
+    }
+}
+
+/// A state of the reload panel, wide and docked.
+fn reload_state(name: &str, picture: &Picture, folds: &ReloadFolds) {
+    let mut results = SnapshotResults::new();
+    for (place, docked) in [("wide", false), ("docked", true)] {
+        let name = format!("reload-{name}-{place}");
+        let memory = reload_panel(docked, folds.clone());
+        add(&mut results, &name, &THEMES, TALL, picture, &memory);
+    }
+}
+
+#[test]
+fn reload_success() {
+    reload_state("success", &sample::busy(), &ReloadFolds::default());
+}
+
+#[test]
+fn reload_newer() {
+    reload_state("newer", &sample::reload::newer(), &ReloadFolds::default());
+}
+
+#[test]
+fn reload_migrated() {
+    reload_state(
+        "migrated",
+        &sample::reload::migrated(),
+        &ReloadFolds::default(),
+    );
+}
+
+#[test]
+fn reload_building() {
+    reload_state(
+        "building",
+        &sample::reload::building(),
+        &ReloadFolds::default(),
+    );
+}
+
+#[test]
+fn reload_compile_error() {
+    reload_state("error", &sample::reload::failed(), &ReloadFolds::default());
+}
+
+#[test]
+fn reload_mismatch() {
+    reload_state(
+        "mismatch",
+        &sample::reload::mismatch(),
+        &ReloadFolds::default(),
+    );
+}
+
+#[test]
+fn reload_warm_restart() {
+    reload_state(
+        "restart",
+        &sample::reload::restarting(),
+        &ReloadFolds::default(),
+    );
+}
+
+#[test]
+fn reload_probation() {
+    reload_state(
+        "probation",
+        &sample::reload::probation(),
+        &ReloadFolds::default(),
+    );
+}
+
+#[test]
+fn reload_rolled_back() {
+    let folds = ReloadFolds {
+        attempt: Some(40),
+        ..ReloadFolds::default()
+    };
+    reload_state("rolled-back", &sample::reload::rolled_back(), &folds);
+}
+
+#[test]
+fn reload_long_history() {
+    let folds = ReloadFolds {
+        whole_history: true,
+        ..ReloadFolds::default()
+    };
+    reload_state("long", &sample::reload::long(), &folds);
 }

@@ -7,14 +7,17 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 mod past;
+pub mod reload;
+
+pub use reload::failed;
 
 use std::sync::Arc;
 
 use past::{bars, depth, events};
 use warden_view::{
-    ActionRun, Bar, Broker, Clock, EventRow, Failure, Gpu, GpuState, Holder, Link, LinkState,
-    Module, ModuleKind, ModuleState, Phase, Picture, Reload, Rules, SHIPPED, Stage, Summary,
-    Target, Text, Theme, ThemeName, Timeline, Timing, Waiter, Why, WhyCode, Window,
+    ActionRun, Bar, Broker, Clock, EventRow, Gpu, GpuState, Holder, Link, LinkState, Phase,
+    Picture, Rules, SHIPPED, Summary, Target, Text, Theme, ThemeName, Timeline, Waiter, Why,
+    WhyCode, Window,
 };
 
 /// 2026-11-21 13:32:40 UTC.
@@ -79,7 +82,7 @@ pub fn empty() -> Picture {
             bars: bars(true),
             depth: depth(true),
         },
-        reload: reload(),
+        reload: reload::quiet(),
         ..Picture::default()
     }
 }
@@ -284,27 +287,6 @@ pub fn stranger() -> Picture {
     }
 }
 
-/// A reload that failed at its build.
-pub fn failed() -> Picture {
-    let mut picture = busy();
-    let mut modules = picture.reload.modules.to_vec();
-    modules[0].state = ModuleState::Failed;
-    modules[0].failure = Some(Failure {
-        stage: Stage::Build,
-        at_ms: NOW - 9 * S,
-        title: t("error[E0308]: mismatched types"),
-        message: t(
-            "error[E0308]: mismatched types\n  --> ui_hot/src/queue.rs:41:17\n   |\n41 |     let \
-             waited: u32 = row.waited_ms;\n   |                 ---   ^^^^^^^^^^^^^ expected `u32`, \
-             found `u64`\n   |                 |\n   |                 expected due to this\n\nerror: \
-             could not compile `ui_hot` (lib) due to 1 previous error",
-        ),
-        place: Some((t("ui_hot/src/queue.rs"), 41, 17)),
-    });
-    picture.reload.modules = modules.into();
-    picture
-}
-
 /// Three actions: under way, done, refused.
 pub fn acted() -> Picture {
     let mut picture = busy();
@@ -371,47 +353,6 @@ fn broker() -> Broker {
             since_ms: NOW - 3 * H,
             ..Link::default()
         },
-    }
-}
-
-fn reload() -> Reload {
-    let timing = |stage: Stage, ms: f32| Timing { stage, ms };
-    Reload {
-        modules: Arc::new([
-            Module {
-                name: t("render code"),
-                kind: ModuleKind::Code,
-                state: ModuleState::Live,
-                generation: 7,
-                loaded: 7,
-                since_ms: NOW - 6 * M,
-                artifact: t("target/debug/libui_hot.so"),
-                sha256: t("5e1f0c9a4d77b3125e1f0c9a4d77b312"),
-                timings: Arc::new([
-                    timing(Stage::Build, 588.0),
-                    timing(Stage::Load, 96.4),
-                    timing(Stage::Check, 1.9),
-                    timing(Stage::Swap, 0.3),
-                ]),
-                ..Module::default()
-            },
-            Module {
-                name: t("theme nerv"),
-                kind: ModuleKind::Theme,
-                generation: 2,
-                since_ms: NOW - 41 * M,
-                artifact: t("themes/nerv.ron"),
-                ..Module::default()
-            },
-            Module {
-                name: t("settings"),
-                kind: ModuleKind::Settings,
-                generation: 1,
-                since_ms: NOW - 3 * H,
-                artifact: t("settings.ron"),
-                ..Module::default()
-            },
-        ]),
     }
 }
 

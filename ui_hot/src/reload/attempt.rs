@@ -1,0 +1,280 @@
+//! The last attempt, stage by stage: what is done, what is under way, where it ended.
+
+use warden_toolkit::egui::{Color32, Rect, Role, pos2, vec2};
+use warden_view::{Module, ModuleKind, ModuleState, Progress, Stage};
+
+use super::page::{LINE, Page};
+use super::{ms, stage_word};
+use crate::paint::{self, Hand};
+use crate::words;
+
+/// In the order that a generation goes through them. The wait for the watcher is a part of loading
+/// that is none of ours, and stands apart where it was measured.
+const STAGES: [Stage; 8] = [
+    Stage::Build,
+    Stage::Check,
+    Stage::Wait,
+    Stage::Load,
+    Stage::Migrate,
+    Stage::Rehearse,
+    Stage::Swap,
+    Stage::Probation,
+];
+/// A stage in a bar of them is no narrower; otherwise they are listed.
+const SEGMENT: f32 = 82.0;
+
+/// How far a stage came.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Mark {
+    Done(Option<f32>),
+    /// The part of it that is done, where that is known.
+    Now(Option<f32>),
+    Failed,
+    Not,
+}
+
+struct Step {
+    stage: Stage,
+    mark: Mark,
+    figure: String,
+}
+
+pub(super) fn show(page: &mut Page<'_, '_>, module: &Module) {
+    if module.kind != ModuleKind::Code {
+        return;
+    }
+    if module.timings.is_empty() && module.stage.is_none() && module.failure.is_none() {
+        let text = "No attempt yet. Save a change in the module's source, then press Reload: each \
+                    stage is told here as it happens.";
+        page.paragraph(text, &Hand::dim(&page.ink));
+        page.y += 8.0;
+        return;
+    }
+    let title = if module.stage.is_some() {
+        "Under way"
+    } else {
+        "Last attempt"
+    };
+    let steps = steps(page, module);
+    page.heading(title, &sum(page, module));
+    if page.width() / steps.len() as f32 >= SEGMENT {
+        bar(page, &steps);
+    } else {
+        list(page, &steps);
+    }
+    if let Some(progress) = &module.progress {
+        build(page, progress);
+    }
+    page.y += 10.0;
+}
+
+fn steps(page: &Page<'_, '_>, module: &Module) -> Vec<Step> {
+    let now = page.scene.picture.clock.now_ms;
+    let took = |stage| {
+        let timing = module.timings.iter().find(|timing| timing.stage == stage);
+        timing.map(|timing| timing.ms)
+    };
+    let under_way = module.stage.map(|(stage, since)| (place(stage), since));
+    let failed = match (&module.failure, module.state) {
+        (Some(failure), ModuleState::Failed | ModuleState::Down) => Some(place(failure.stage)),
+        _ => None,
+    };
+    let shown = STAGES
+        .into_iter()
+        .filter(|stage| *stage != Stage::Wait || took(Stage::Wait).is_some());
+    shown
+        .map(|stage| {
+            let (at, took) = (place(stage), took(stage));
+            let probation = module.probation.filter(|_| stage == Stage::Probation);
+            let (mark, figure) = match (under_way, failed) {
+                (Some((now_at, since)), _) if now_at == at => {
+                    let part = module.progress.as_ref().and_then(part);
+                    (Mark::Now(part), words::span(now - since))
+                }
+                (Some((now_at, _)), _) if at > now_at => (Mark::Not, "–".to_owned()),
+                (None, Some(failed)) if failed == at => (Mark::Failed, "failed".to_owned()),
+                (None, Some(failed)) if at > failed => (Mark::Not, "–".to_owned()),
+                _ => match (probation, took) {
+                    (Some(probation), _) => {
+                        let part = probation.frames as f32 / probation.of_frames.max(1) as f32;
+                        (Mark::Now(Some(part)), frames(page, probation))
+                    }
+                    (None, Some(took)) => (Mark::Done(Some(took)), ms(took)),
+                    // Passed, and nothing was measured.
+                    (None, None) if stage == Stage::Probation && module.failure.is_none() => {
+                        (Mark::Done(None), "passed".to_owned())
+                    }
+                    (None, None) => (Mark::Not, "–".to_owned()),
+                },
+            };
+            Step {
+                stage,
+                mark,
+                figure,
+            }
+        })
+        .collect()
+}
+
+fn frames(page: &Page<'_, '_>, probation: warden_view::Probation) -> String {
+    let left = probation.ends_ms - page.scene.picture.clock.now_ms;
+    let frames = format!("{}/{} frames", probation.frames, probation.of_frames);
+    if probation.frames >= probation.of_frames && left > 0 {
+        format!("{} left", words::span(left + 999))
+    } else {
+        frames
+    }
+}
+
+/// Where a stage comes; what failed while it ran failed after them all.
+fn place(stage: Stage) -> usize {
+    STAGES
+        .iter()
+        .position(|other| *other == stage)
+        .unwrap_or(STAGES.len())
+}
+
+fn part(progress: &Progress) -> Option<f32> {
+    (progress.total > 0).then(|| progress.done as f32 / progress.total as f32)
+}
+
+/// What it took in all, and what of it the budget of a reload is about.
+fn sum(page: &Page<'_, '_>, module: &Module) -> String {
+    if let Some((stage, since)) = module.stage {
+        let span = words::span(page.scene.picture.clock.now_ms - since);
+        return format!("{} for {span}", stage_word(stage));
+    }
+    let counted = |stage: Stage| !matches!(stage, Stage::Build | Stage::Wait | Stage::Probation);
+    let timings = module.timings.iter();
+    let all: f32 = timings
+        .clone()
+        .filter(|timing| timing.stage != Stage::Probation)
+        .map(|timing| timing.ms)
+        .sum();
+    let after: f32 = timings
+        .filter(|timing| counted(timing.stage))
+        .map(|timing| timing.ms)
+        .sum();
+    match (all > 0.0, after > 0.0) {
+        (false, _) => String::new(),
+        (true, false) => ms(all),
+        (true, true) => format!("{}, {} of it from check to swap", ms(all), ms(after)),
+    }
+}
+
+fn colours(page: &Page<'_, '_>, mark: Mark) -> (Color32, Color32) {
+    let ink = &page.ink;
+    match mark {
+        Mark::Done(_) => (ink.dim, ink.text),
+        Mark::Now(_) => (ink.accent, ink.accent),
+        Mark::Failed => (ink.alarm, ink.alarm),
+        Mark::Not => (ink.dim, ink.dim),
+    }
+}
+
+fn paint_mark(page: &Page<'_, '_>, rect: Rect, mark: Mark) {
+    let (painter, ink) = (page.ui.painter(), &page.ink);
+    match mark {
+        Mark::Done(_) => {
+            painter.rect_filled(rect, 0.0, ink.good);
+        }
+        Mark::Now(part) => paint::bar(painter, rect, part.unwrap_or(1.0), ink.accent, ink),
+        Mark::Failed => {
+            painter.rect_filled(rect, 0.0, ink.track);
+            paint::hazard(painter, rect, ink.alarm, ink);
+        }
+        Mark::Not => {
+            painter.rect_filled(rect, 0.0, ink.track);
+        }
+    }
+}
+
+fn speak(page: &Page<'_, '_>, rect: Rect, step: &Step) {
+    let word = stage_word(step.stage);
+    let text = match step.mark {
+        Mark::Not => format!("{word}: not reached"),
+        Mark::Now(_) => format!("{word}: under way, {}", step.figure),
+        Mark::Done(_) | Mark::Failed => format!("{word}: {}", step.figure),
+    };
+    page.say(rect, word, Role::ListItem, &text);
+}
+
+/// Side by side.
+fn bar(page: &mut Page<'_, '_>, steps: &[Step]) {
+    const GAP: f32 = 4.0;
+    let rect = page.line(52.0);
+    let step = (rect.width() + GAP) / steps.len() as f32;
+    for (at, each) in steps.iter().enumerate() {
+        let left = (rect.left() + step * at as f32).round();
+        let right = (rect.left() + step * (at + 1) as f32 - GAP).round();
+        let (word, figure) = colours(page, each.mark);
+        let painter = page.ui.painter();
+        let hand = Hand::label(&page.ink, word);
+        let y = rect.top() + 12.0;
+        paint::left_within(
+            painter,
+            pos2(left, y),
+            stage_word(each.stage),
+            &hand,
+            right - left,
+        );
+        let mark = Rect::from_min_max(
+            pos2(left, rect.top() + 23.0),
+            pos2(right, rect.top() + 29.0),
+        );
+        paint_mark(page, mark, each.mark);
+        let hand = Hand::body(&page.ink).coloured(figure);
+        let at = pos2(left, rect.top() + 41.0);
+        page.text(at, &each.figure, &hand, right - left);
+        let whole = Rect::from_min_max(pos2(left, rect.top()), pos2(right, rect.bottom()));
+        speak(page, whole, each);
+    }
+}
+
+/// One under the other, in two columns.
+fn list(page: &mut Page<'_, '_>, steps: &[Step]) {
+    const GAP: f32 = 20.0;
+    let rows = steps.len().div_ceil(2);
+    let rect = page.line(LINE * rows as f32);
+    let column = ((rect.width() - GAP) / 2.0).floor();
+    for (at, step) in steps.iter().enumerate() {
+        let corner = pos2(
+            rect.left() + (column + GAP) * (at / rows) as f32,
+            rect.top() + LINE * (at % rows) as f32,
+        );
+        let cell = Rect::from_min_size(corner, vec2(column, LINE));
+        let y = cell.center().y;
+        let mark = Rect::from_min_size(pos2(cell.left(), y - 5.0), vec2(16.0, 10.0));
+        paint_mark(page, mark, step.mark);
+        let (word, figure) = colours(page, step.mark);
+        let at = pos2(mark.right() + 8.0, y);
+        let hand = Hand::label(&page.ink, word);
+        let name = paint::left(page.ui.painter(), at, stage_word(step.stage), &hand);
+        let hand = Hand::body(&page.ink).coloured(figure);
+        let room = cell.right() - name.right() - 6.0;
+        page.text_left_of(pos2(cell.right(), y), &step.figure, &hand, room);
+        speak(page, cell, step);
+    }
+}
+
+/// How far a build is.
+pub(super) fn build(page: &mut Page<'_, '_>, progress: &Progress) {
+    let rect = page.line(LINE);
+    let text = match (progress.total, progress.current.is_empty()) {
+        (0, true) => "cargo begins".to_owned(),
+        (0, false) => format!("crate {}: {}", progress.done, progress.current),
+        (total, true) => format!("crate {} of {total}", progress.done),
+        (total, false) => format!("crate {} of {total}: {}", progress.done, progress.current),
+    };
+    page.text(
+        rect.left_center(),
+        &text,
+        &Hand::body(&page.ink),
+        rect.width(),
+    );
+    let share = part(progress).unwrap_or(0.0);
+    page.y += 2.0;
+    let line = page.line(6.0);
+    paint::bar(page.ui.painter(), line, share, page.ink.accent, &page.ink);
+    page.say(rect, "progress", Role::ProgressIndicator, &text);
+}

@@ -1,0 +1,242 @@
+//! A column that is filled from the top: what the parts of the panel are set in.
+
+use warden_toolkit::egui::epaint::RectShape;
+use warden_toolkit::egui::{
+    Align2, Color32, Id, Pos2, Rect, Response, Role, Sense, Shape, StrokeKind, Ui, WidgetInfo,
+    pos2, vec2,
+};
+
+use crate::control::{self, Button};
+use crate::ink::Ink;
+use crate::paint::{self, Hand, Set};
+use crate::scene::Scene;
+
+/// Below this width what stands side by side stands one above the other.
+const NARROW: f32 = 620.0;
+/// What is this far out of sight is not set at all; what is nearer can still take the focus.
+const FAR: f32 = 600.0;
+pub(super) const LINE: f32 = 22.0;
+/// Where values begin beside their names.
+pub(super) const VALUES: f32 = 92.0;
+
+pub(super) struct Page<'p, 's> {
+    pub ui: &'p Ui,
+    pub scene: &'p mut Scene<'s>,
+    pub ink: Ink<'s>,
+    pub id: Id,
+    pub left: f32,
+    pub right: f32,
+    pub y: f32,
+}
+
+impl<'s> Page<'_, 's> {
+    /// The same place, for a part of it: other sides, and names of its own.
+    pub fn part(&mut self, left: f32, right: f32, name: &str) -> Page<'_, 's> {
+        Page {
+            ui: self.ui,
+            scene: &mut *self.scene,
+            ink: self.ink.clone(),
+            id: self.id.with(name),
+            left,
+            right,
+            y: self.y,
+        }
+    }
+
+    pub fn width(&self) -> f32 {
+        self.right - self.left
+    }
+
+    pub fn narrow(&self) -> bool {
+        self.width() < NARROW
+    }
+
+    /// The next line of that height, from side to side.
+    pub fn line(&mut self, height: f32) -> Rect {
+        let rect = Rect::from_min_max(pos2(self.left, self.y), pos2(self.right, self.y + height));
+        self.y += height;
+        rect
+    }
+
+    /// Nobody could see it, nor step onto it with the next key.
+    pub fn is_far(&self, rect: Rect) -> bool {
+        !rect.intersects(self.ui.clip_rect().expand(FAR))
+    }
+
+    /// Text right of a point; whole on hover where it does not fit.
+    pub fn text(&self, at: Pos2, text: &str, hand: &Hand, width: f32) -> Set {
+        let set = paint::left_within(self.ui.painter(), at, text, hand, width);
+        self.whole_on_hover(set, at, text)
+    }
+
+    /// The same left of a point.
+    pub fn text_left_of(&self, at: Pos2, text: &str, hand: &Hand, width: f32) -> Set {
+        let set = paint::right_within(self.ui.painter(), at, text, hand, width);
+        self.whole_on_hover(set, at, text)
+    }
+
+    fn whole_on_hover(&self, set: Set, at: Pos2, text: &str) -> Set {
+        if set.elided {
+            let id = self
+                .id
+                .with((text, at.x as i32, (at.y - self.ui.max_rect().top()) as i32));
+            self.ui
+                .interact(set.rect, id, Sense::hover())
+                .on_hover_text(text);
+        }
+        set
+    }
+
+    /// Several lines, wrapped.
+    pub fn paragraph(&mut self, text: &str, hand: &Hand) {
+        let at = pos2(self.left, self.y);
+        let rect = paint::paragraph(self.ui.painter(), at, text, hand, self.width());
+        self.y = rect.bottom();
+    }
+
+    /// What a screen reader hears of a place. What is only painted says nothing.
+    pub fn say(&self, rect: Rect, name: &str, role: Role, text: &str) -> Response {
+        let response = self.ui.interact(rect, self.id.with(name), Sense::hover());
+        response.widget_info(|| WidgetInfo::labeled(role, true, text));
+        response
+    }
+
+    /// The head of a part, with a remark on its right.
+    pub fn heading(&mut self, title: &str, remark: &str) {
+        let rect = self.line(24.0);
+        let hand = Hand::label(&self.ink, self.ink.accent);
+        let set = paint::left(self.ui.painter(), rect.left_center(), title, &hand);
+        let room = rect.right() - set.right() - 14.0;
+        self.text_left_of(rect.right_center(), remark, &Hand::dim(&self.ink), room);
+        let spoken = if remark.is_empty() {
+            title.to_owned()
+        } else {
+            format!("{title}: {remark}")
+        };
+        self.say(rect, title, Role::Heading, &spoken);
+    }
+
+    pub fn button_right_of(&self, button: Button<'_>, at: Pos2, name: &str) -> Response {
+        follow(button.right_of(self.ui, &self.ink, at, self.id.with(name)))
+    }
+
+    pub fn button_left_of(&self, button: Button<'_>, at: Pos2, name: &str) -> Response {
+        follow(button.left_of(self.ui, &self.ink, at, self.id.with(name)))
+    }
+
+    /// A line that unfolds and folds what is under it: the triangle at its left, its surface, its
+    /// focus. Gives whether it was pressed.
+    pub fn fold(&self, rect: Rect, name: &str, spoken: &str, open: bool) -> Response {
+        let id = self.id.with(name);
+        let response = self.ui.interact(rect, id, Sense::click());
+        response.widget_info(|| WidgetInfo::labeled(Role::DisclosureTriangle, true, spoken));
+        self.ui.ctx().accesskit_node_builder(id, |node| {
+            node.set_expanded(open);
+        });
+        let ink = &self.ink;
+        if response.hovered() {
+            self.ui.painter().rect_filled(rect, 0.0, ink.row_hovered);
+        }
+        let colour = if response.hovered() {
+            ink.accent
+        } else {
+            ink.dim
+        };
+        let centre = pos2(
+            rect.left() + 6.0,
+            rect.top() + FOLD_LINE.min(rect.height()) / 2.0,
+        );
+        triangle(self.ui, centre, open, colour);
+        control::focus(self.ui, ink, rect.shrink(2.0), &response);
+        follow(response)
+    }
+
+    /// A frame in a colour around what is set in it.
+    pub fn block(&mut self, colour: Color32, striped: bool, set: impl FnOnce(&mut Page<'_, 's>)) {
+        const PAD: f32 = 10.0;
+        let top = self.y;
+        let ink = self.ink.clone();
+        let behind = self.ui.painter().add(Shape::Noop);
+        let (left, right) = (self.left, self.right);
+        let mut part = self.part(left + 20.0, right - 12.0, "block");
+        part.y += PAD;
+        set(&mut part);
+        let bottom = part.y + PAD;
+        self.y = bottom;
+        let rect = Rect::from_min_max(pos2(left, top), pos2(right, bottom));
+        let corner = ink.theme.shape.rounding;
+        let line = ink.outline(colour);
+        let frame = RectShape::new(rect, corner, ink.field, line, StrokeKind::Inside);
+        self.ui.painter().set(behind, frame);
+        let edge = Rect::from_min_size(rect.min, vec2(8.0, rect.height()));
+        if striped {
+            paint::hazard(self.ui.painter(), edge, colour, &ink);
+        } else {
+            let edge = Rect::from_min_size(edge.min, vec2(4.0, edge.height()));
+            self.ui.painter().rect_filled(edge, 0.0, colour);
+        }
+    }
+
+    /// A name and its value, on one line.
+    pub fn fact(&mut self, name: &str, value: &str, hand: &Hand) {
+        let rect = self.line(LINE);
+        let painter = self.ui.painter();
+        paint::left(painter, rect.left_center(), name, &Hand::dim(&self.ink));
+        let at = pos2(rect.left() + VALUES, rect.center().y);
+        self.text(at, value, hand, rect.right() - at.x);
+    }
+
+    /// Lines as the compiler or a panic set them; what is beyond `most` is counted.
+    pub fn listing(&mut self, text: &str, most: usize) {
+        const LEADING: f32 = 18.0;
+        let mono = Hand::new(self.ink.mono(), self.ink.text);
+        for line in text.lines().take(most) {
+            let rect = self.line(LEADING);
+            self.text(rect.left_center(), line, &mono, rect.width());
+        }
+        let more = text.lines().count().saturating_sub(most);
+        if more > 0 {
+            let rect = self.line(LEADING);
+            let text = format!("… {more} more lines: copy the report to read them");
+            self.text(
+                rect.left_center(),
+                &text,
+                &Hand::dim(&self.ink),
+                rect.width(),
+            );
+        }
+    }
+}
+
+/// The first line of what unfolds is this high at most: the triangle is centred on it.
+const FOLD_LINE: f32 = 40.0;
+
+/// What takes the focus comes into sight.
+pub(super) fn follow(response: Response) -> Response {
+    if response.gained_focus() {
+        response.scroll_to_me(None);
+    }
+    response
+}
+
+fn triangle(ui: &Ui, centre: Pos2, open: bool, colour: Color32) {
+    let points = if open {
+        [vec2(-4.5, -2.5), vec2(4.5, -2.5), vec2(0.0, 3.5)]
+    } else {
+        [vec2(-2.5, -4.5), vec2(3.5, 0.0), vec2(-2.5, 4.5)]
+    };
+    let points = points.map(|offset| centre + offset).to_vec();
+    let stroke = warden_toolkit::egui::Stroke::NONE;
+    ui.painter()
+        .add(Shape::convex_polygon(points, colour, stroke));
+}
+
+/// How wide a line would be.
+pub(super) fn width(page: &Page<'_, '_>, text: &str, hand: &Hand) -> f32 {
+    paint::width(page.ui.painter(), text, hand)
+}
+
+/// Sets a line around a point.
+pub(super) fn centred(page: &Page<'_, '_>, at: Pos2, line: &str, hand: &Hand) -> Rect {
+    paint::text(page.ui.painter(), at, Align2::CENTER_CENTER, line, hand)
+}
