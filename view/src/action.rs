@@ -1,6 +1,8 @@
 //! What the operator asks for, and what came of it. Draw code pushes [`Action`]s; the host carries
 //! them out.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Text, Watch};
 
 /// One wish of the operator. Destructive ones are pushed only after the operator confirmed them.
@@ -85,7 +87,7 @@ pub enum Action {
 }
 
 /// An action of the operator, from the click to what came of it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ActionRun {
     /// Grows by one an action.
     pub id: u64,
@@ -100,7 +102,7 @@ pub struct ActionRun {
 }
 
 /// What an action is done to, so that the row in question can show it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Target {
     /// Nothing in particular.
     #[default]
@@ -114,7 +116,7 @@ pub enum Target {
 }
 
 /// What came of an action.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum Phase {
     /// Sent, not answered.
     #[default]

@@ -1,9 +1,11 @@
 //! Which broker the window shows, and whether it still answers.
 
+use serde::{Deserialize, Serialize};
+
 use crate::Text;
 
 /// The broker at the configured address.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Broker {
     /// Where the window looks for it: `127.0.0.1:8080` or `unix:PATH`.
     pub address: Text,
@@ -24,7 +26,7 @@ pub struct Broker {
 }
 
 /// How the connection to the broker stands.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Link {
     /// What it is in.
     pub state: LinkState,
@@ -40,7 +42,7 @@ pub struct Link {
 }
 
 /// The states of the connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LinkState {
     /// Nothing was heard yet.
     #[default]

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{ActionRun, Broker, EventRow, Gpu, GpuState, Holder, Reload, Timeline, Waiter};
 
 /// Shared text: a clone costs a counter.
 pub type Text = Arc<str>;
 
 /// Everything that a frame draws. Cloning it clones no row.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Picture {
     /// Grows whenever anything but [`Self::clock`] changed, so that drawing knows what it may keep.
     pub serial: u64,
@@ -39,7 +41,7 @@ pub struct Picture {
 }
 
 /// What the time is. Set anew for every frame.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Clock {
     /// Milliseconds since the Unix epoch.
     pub now_ms: i64,
@@ -50,7 +52,7 @@ pub struct Clock {
 }
 
 /// What the window knows of itself.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Window {
     /// The themes to choose from, in the order of the key that steps through them.
     pub themes: Arc<[ThemeName]>,
@@ -61,7 +63,7 @@ pub struct Window {
 }
 
 /// A theme to choose.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ThemeName {
     /// Its file's name without the ending.
     pub id: Text,
@@ -70,7 +72,7 @@ pub struct ThemeName {
 }
 
 /// What the policy says that the window needs.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rules {
     /// Names of priorities, by number.
     pub priorities: Arc<[(u8, Text)]>,
@@ -97,7 +99,7 @@ impl Default for Rules {
 }
 
 /// What the strip says in a few words, counted once a projection instead of once a frame.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// How many wait.
     pub waiting: u32,

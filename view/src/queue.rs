@@ -1,10 +1,13 @@
 //! GPUs, who holds them, and who waits.
 
-use crate::Text;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
+use crate::Text;
+
 /// One GPU.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Gpu {
     /// The id that survives reboots.
     pub id: Text,
@@ -31,7 +34,7 @@ pub struct Gpu {
 }
 
 /// What a GPU is doing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GpuState {
     /// Nobody's.
     #[default]
@@ -49,7 +52,7 @@ pub enum GpuState {
 }
 
 /// A lease, as its card shows it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Holder {
     /// Which lease.
     pub lease: Text,
@@ -80,7 +83,7 @@ pub struct Holder {
 }
 
 /// A waiter. Its place is its position in [`crate::Picture::queue`], from 1.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Waiter {
     /// Which request.
     pub request: Text,
@@ -109,7 +112,7 @@ pub struct Waiter {
 }
 
 /// Why a waiter waits, and for whom.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Why {
     /// The kind of reason.
     pub code: WhyCode,
@@ -122,7 +125,7 @@ pub struct Why {
 }
 
 /// The kind of reason that a waiter waits for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WhyCode {
     /// What it could use is held.
     #[default]

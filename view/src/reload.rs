@@ -1,11 +1,14 @@
 //! How what can be reloaded stands: what runs, what is under way, what came of the last attempt, and
 //! what ran before.
 
-use crate::Text;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
+use crate::Text;
+
 /// Everything that can be reloaded. The render code comes first.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reload {
     /// In the order to show them.
     pub modules: Arc<[Module]>,
@@ -14,7 +17,7 @@ pub struct Reload {
 }
 
 /// A warm restart: the whole window program is built, then executed in place.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Restart {
     /// Since when the program is being built.
     pub since_ms: i64,
@@ -27,7 +30,7 @@ pub struct Restart {
 }
 
 /// One thing that can be reloaded.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Module {
     /// Its registered name.
     pub name: Text,
@@ -74,7 +77,7 @@ pub struct Module {
 }
 
 /// How far a build is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// Crates that are done, fresh ones included.
     pub done: u32,
@@ -85,7 +88,7 @@ pub struct Progress {
 }
 
 /// What happens when a module's file changes by itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Watch {
     /// Nothing.
     #[default]
@@ -97,7 +100,7 @@ pub enum Watch {
 }
 
 /// Something that the compiler said.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnostic {
     /// How bad it is.
     pub level: Level,
@@ -112,7 +115,7 @@ pub struct Diagnostic {
 }
 
 /// How bad it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Level {
     /// Nothing can be built.
     #[default]
@@ -124,7 +127,7 @@ pub enum Level {
 }
 
 /// What became of a module's own memory when one generation took over from another.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Migration {
     /// The generation that it came from.
     pub from: u32,
@@ -137,7 +140,7 @@ pub struct Migration {
 }
 
 /// One key of a module's memory that did not stay as it was.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// What happened to it.
     pub fate: Fate,
@@ -152,7 +155,7 @@ pub struct Change {
 }
 
 /// What happened to a key of a module's memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fate {
     /// Its value was carried over into another form.
     #[default]
@@ -164,7 +167,7 @@ pub enum Fate {
 }
 
 /// How far a new generation has proved itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probation {
     /// Frames that it has drawn.
     pub frames: u32,
@@ -177,7 +180,7 @@ pub struct Probation {
 }
 
 /// What crosses between the window and a new generation differs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mismatch {
     /// One line for people: what differs.
     pub title: Text,
@@ -186,7 +189,7 @@ pub struct Mismatch {
 }
 
 /// One difference between what the window was built with and what the new generation was.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
     /// The type, or what else differs: `UiMemory`, `toolkit`, `compiler`.
     pub of: Text,
@@ -199,7 +202,7 @@ pub struct Difference {
 }
 
 /// One attempt at a module: a generation, or what never became one.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct GenerationRow {
     /// Grows by one an attempt; no two attempts of a module share it.
     pub attempt: u32,
@@ -234,7 +237,7 @@ pub struct GenerationRow {
 }
 
 /// How an attempt ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GenerationState {
     /// It runs.
     #[default]
@@ -250,7 +253,7 @@ pub enum GenerationState {
 }
 
 /// What can be reloaded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ModuleKind {
     /// A dynamic library.
     #[default]
@@ -262,7 +265,7 @@ pub enum ModuleKind {
 }
 
 /// How a module stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ModuleState {
     /// The newest that was asked for runs.
     #[default]
@@ -278,7 +281,7 @@ pub enum ModuleState {
 }
 
 /// The stages that a generation goes through.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stage {
     /// The compiler runs; for a file, it is read and parsed.
     #[default]
@@ -302,7 +305,7 @@ pub enum Stage {
 }
 
 /// Why a generation was refused or taken back.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     /// Where it failed.
     pub stage: Stage,
@@ -317,7 +320,7 @@ pub struct Failure {
 }
 
 /// What one stage took.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timing {
     /// Which stage.
     pub stage: Stage,

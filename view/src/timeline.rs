@@ -1,10 +1,13 @@
 //! The last minutes, and what happened in them.
 
-use crate::Text;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
+use crate::Text;
+
 /// The last minutes, as far as they are known.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timeline {
     /// How far back the axis reaches from now, in milliseconds. Ten minutes.
     pub span_ms: i64,
@@ -17,7 +20,7 @@ pub struct Timeline {
 }
 
 /// A lease on one GPU. A lease on several has a bar on each.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Bar {
     /// The GPU's id.
     pub gpu: Text,
@@ -36,7 +39,7 @@ pub struct Bar {
 }
 
 /// From this instant on, so many wait.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DepthStep {
     /// When it changed.
     pub at_ms: i64,
@@ -45,7 +48,7 @@ pub struct DepthStep {
 }
 
 /// One event of the stream.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EventRow {
     /// Its revision.
     pub id: u64,
@@ -64,7 +67,7 @@ pub struct EventRow {
 }
 
 /// How something should strike the reader. The word beside it says the same.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Tone {
     /// As it goes.
     #[default]
