@@ -1,19 +1,23 @@
 //! The build stage: runs cargo, and keeps what the compiler says.
 
 use std::env::consts::DLL_SUFFIX;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use serde::Deserialize;
 
-use crate::failure::{Fault, Place, Stage};
+use crate::diagnostic::{Diagnostic, Level, Message};
+use crate::failure::{Fault, Stage};
+use crate::process::{MESSAGE_MAX, Running, tail};
+use crate::progress::Meter;
+use crate::revision::{self, Revision};
+use crate::status::Progress;
 
-/// The most that is kept of what the compiler says, in bytes.
-const MESSAGE_MAX: usize = 64 * 1024;
+/// The most messages of one build that are kept.
+const DIAGNOSTICS_MAX: usize = 200;
 
 /// What the host's own build left in the environment and a build must not inherit: another value of
 /// any of these, and cargo would build another library than the one that the host is linked with.
@@ -29,7 +33,7 @@ const OWN_PREFIXES: [&str; 3] = ["CARGO_BIN_", "CARGO_MANIFEST_", "CARGO_PKG_"];
 
 /// How a module is built. The host says, since package selection, flags and environment must be
 /// those of its own build.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuildCommand {
     /// Cargo.
     pub program: PathBuf,
@@ -44,90 +48,72 @@ pub struct BuildCommand {
 /// What came of a build.
 #[derive(Debug)]
 pub(crate) enum Built {
-    /// Done, and cargo named the file.
-    Artifact(Option<PathBuf>),
+    /// Done.
+    Artifact {
+        /// Where cargo named the file.
+        path: Option<PathBuf>,
+        /// It was there already, and cargo had nothing to do.
+        fresh: bool,
+        /// What it was built from.
+        revision: Revision,
+    },
     /// There is no cargo here: what lies on the disk is all there is.
     NoToolchain,
-    /// Somebody asked for another one meanwhile.
+    /// Somebody asked for another one meanwhile, or for none.
     Cancelled,
 }
 
-/// The build that runs, if one does, so that another thread can end it.
-#[derive(Debug, Default)]
-pub(crate) struct Running(Mutex<State>);
-
-#[derive(Debug, Default)]
-struct State {
-    /// Leads a process group of its own; not reaped while it stands here.
-    group: Option<i32>,
-    cancelled: bool,
-}
-
-impl Running {
-    /// Ends the build that runs. Without one, does nothing.
-    pub fn cancel(&self) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(group) = state.group {
-            state.cancelled = true;
-            // SAFETY: `kill` takes two numbers. The group's leader is not reaped before it is
-            // taken out of `state`, so the number cannot stand for another process by now.
-            unsafe { libc::kill(-group, libc::SIGTERM) };
-        }
-    }
-
-    fn started(&self, child: &Child) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *state = State {
-            group: i32::try_from(child.id()).ok(),
-            cancelled: false,
-        };
-    }
-
-    /// Whether it was cancelled.
-    fn ended(&self) -> bool {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.group = None;
-        state.cancelled
-    }
-}
-
-/// Builds, and blocks until that has ended.
-pub(crate) fn build(command: &BuildCommand, running: &Running) -> Result<Built, Fault> {
+/// Builds, and blocks until that has ended. `heard` is told how far it has come; what the compiler
+/// said is returned beside the rest, errors first.
+pub(crate) fn build(
+    command: &BuildCommand,
+    running: &Running,
+    heard: impl FnMut(Progress) + Send,
+) -> (Result<Built, Fault>, Vec<Diagnostic>) {
     let mut child = match spawn(command) {
         Ok(child) => child,
         Err(error) if error.kind() == io::ErrorKind::NotFound && command.directory.is_dir() => {
-            return Ok(Built::NoToolchain);
+            return (Ok(Built::NoToolchain), Vec::new());
         }
         Err(error) => {
             let program = command.program.display();
-            return Err(Fault::new(
-                Stage::Build,
-                format!("{program} cannot be run: {error}"),
-            ));
+            let title = format!("{program} cannot be run: {error}");
+            return (Err(Fault::new(Stage::Build, title)), Vec::new());
         }
     };
     running.started(&child);
-    let stderr = child
-        .stderr
-        .take()
-        .map(|pipe| thread::spawn(move || tail(pipe)));
     let mut report = Report::default();
-    if let Some(stdout) = child.stdout.take() {
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let (said, revision) = thread::scope(|scope| {
+        let mut meter = Meter::new(heard);
+        let listener =
+            scope.spawn(move || stderr.map(|pipe| tail(pipe, |bytes| meter.read(bytes))));
+        let revision = scope.spawn(|| revision::of(&command.directory));
+        let lines = stdout.map(|stdout| BufReader::new(stdout).lines());
+        for line in lines.into_iter().flatten().map_while(Result::ok) {
             report.read(&line, &command.target);
         }
-    }
+        (
+            listener.join().ok().flatten().unwrap_or_default(),
+            revision.join().unwrap_or_default(),
+        )
+    });
     let cancelled = running.ended();
     let status = child.wait();
-    let said = stderr
-        .and_then(|thread| thread.join().ok())
-        .unwrap_or_default();
-    match status {
+    report
+        .diagnostics
+        .sort_by_key(|message| std::cmp::Reverse(message.level));
+    let built = match status {
         _ if cancelled => Ok(Built::Cancelled),
-        Ok(status) if status.success() => Ok(Built::Artifact(report.artifact)),
-        Ok(_) => Err(report.fault(said)),
+        Ok(status) if status.success() => Ok(Built::Artifact {
+            path: report.artifact,
+            fresh: report.fresh,
+            revision,
+        }),
+        Ok(_) => Err(fault(&report.diagnostics, &said)),
         Err(error) => Err(Fault::new(Stage::Build, format!("cargo was lost: {error}"))),
-    }
+    };
+    (built, report.diagnostics)
 }
 
 fn spawn(command: &BuildCommand) -> io::Result<Child> {
@@ -135,6 +121,9 @@ fn spawn(command: &BuildCommand) -> io::Result<Child> {
     cargo
         .args(&command.arguments)
         .arg("--message-format=json")
+        // Cargo shows how far it is on a terminal only, unless it is told to.
+        .env("CARGO_TERM_PROGRESS_WHEN", "always")
+        .env("CARGO_TERM_PROGRESS_WIDTH", "120")
         .current_dir(&command.directory)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -151,55 +140,29 @@ fn spawn(command: &BuildCommand) -> io::Result<Child> {
     cargo.spawn()
 }
 
-/// The last [`MESSAGE_MAX`] bytes that come out of a pipe.
-fn tail(mut pipe: impl Read) -> String {
-    let (mut kept, mut chunk) = (Vec::new(), [0; 4096]);
-    while let Ok(len @ 1..) = pipe.read(&mut chunk) {
-        kept.extend_from_slice(&chunk[..len]);
-        kept.drain(..kept.len().saturating_sub(MESSAGE_MAX));
-    }
-    String::from_utf8_lossy(&kept).into_owned()
-}
-
 /// What is kept of cargo's messages.
 #[derive(Debug, Default)]
 struct Report {
     artifact: Option<PathBuf>,
-    /// Every error, as the compiler lays it out.
-    rendered: String,
-    /// The first error.
-    title: Option<String>,
-    place: Option<Place>,
+    fresh: bool,
+    diagnostics: Vec<Diagnostic>,
+    /// Bytes of what is kept.
+    len: usize,
 }
 
 #[derive(Deserialize)]
 #[serde(tag = "reason")]
-enum Message {
+enum Line {
     #[serde(rename = "compiler-message")]
-    Diagnosed { message: Diagnostic },
+    Diagnosed { message: Message },
     #[serde(rename = "compiler-artifact")]
     Built {
         target: Target,
         filenames: Vec<PathBuf>,
+        fresh: bool,
     },
     #[serde(other)]
     Other,
-}
-
-#[derive(Deserialize)]
-struct Diagnostic {
-    message: String,
-    level: String,
-    rendered: Option<String>,
-    spans: Vec<Span>,
-}
-
-#[derive(Deserialize)]
-struct Span {
-    file_name: String,
-    line_start: u32,
-    column_start: u32,
-    is_primary: bool,
 }
 
 #[derive(Deserialize)]
@@ -210,52 +173,43 @@ struct Target {
 impl Report {
     fn read(&mut self, line: &str, target: &str) {
         match serde_json::from_str(line) {
-            Ok(Message::Diagnosed { message }) if message.level.starts_with("error") => {
-                self.error(message);
-            }
-            Ok(Message::Built {
+            Ok(Line::Diagnosed { message }) => self.add(message.into()),
+            Ok(Line::Built {
                 target: built,
                 filenames,
+                fresh,
             }) if built.name == target => {
+                self.fresh = fresh;
                 self.artifact = filenames
                     .into_iter()
                     .find(|path| path.to_string_lossy().ends_with(DLL_SUFFIX));
             }
-            // Warnings are for the terminal; a line that is no message comes from a build script.
+            // A line that is no message comes from a build script.
             _ => {}
         }
     }
 
-    fn error(&mut self, error: Diagnostic) {
-        let rendered = error.rendered.unwrap_or_else(|| error.message.clone());
-        if self.rendered.len() + rendered.len() <= MESSAGE_MAX {
-            self.rendered.push_str(&rendered);
-        }
-        if self.title.is_none() {
-            self.title = Some(error.message);
-            self.place = error
-                .spans
-                .into_iter()
-                .find(|span| span.is_primary)
-                .map(|span| Place {
-                    file: span.file_name,
-                    line: span.line_start,
-                    column: span.column_start,
-                });
+    fn add(&mut self, message: Diagnostic) {
+        self.len += message.rendered.len();
+        if self.len <= MESSAGE_MAX && self.diagnostics.len() < DIAGNOSTICS_MAX {
+            self.diagnostics.push(message);
         }
     }
+}
 
-    fn fault(self, said: String) -> Fault {
-        let Some(title) = self.title else {
-            // Cargo itself gave up: a manifest that cannot be read, a lock file out of date.
-            let title = said
-                .lines()
-                .find_map(|line| line.strip_prefix("error: "))
-                .unwrap_or("cargo failed without an error message");
-            return Fault::new(Stage::Build, title).with(said.trim().to_owned(), None);
-        };
-        Fault::new(Stage::Build, title).with(self.rendered.trim_end().to_owned(), self.place)
-    }
+fn fault(diagnostics: &[Diagnostic], said: &str) -> Fault {
+    let errors = diagnostics
+        .iter()
+        .filter(|message| message.level == Level::Error);
+    let Some(first) = errors.clone().next() else {
+        // Cargo itself gave up: a manifest that cannot be read, a lock file out of date.
+        let said = said.rsplit('\r').next().unwrap_or(said).trim();
+        let title = said.lines().find_map(|line| line.strip_prefix("error: "));
+        let title = title.unwrap_or("cargo failed without an error message");
+        return Fault::new(Stage::Build, title).with(said.to_owned(), None);
+    };
+    let rendered: String = errors.map(|error| error.rendered.as_str()).collect();
+    Fault::new(Stage::Build, &first.title).with(rendered.trim_end().to_owned(), first.place.clone())
 }
 
 #[cfg(test)]
@@ -274,15 +228,16 @@ mod tests {
         ] {
             report.read(line, "tiny");
         }
-        let fault = report.fault(String::new());
+        let fault = fault(&report.diagnostics, "");
         assert_eq!(fault.title, "no such name");
         assert_eq!(fault.message, "error: no such name\nerror: aborting");
         assert_eq!(fault.place.unwrap().to_string(), "b.rs:3:4");
+        assert_eq!(report.diagnostics[0].level, Level::Warning);
     }
 
     #[test]
     fn where_cargo_itself_gives_up_its_own_words_are_told() {
-        let fault = Report::default().fault("note\nerror: no such package\n".to_owned());
+        let fault = fault(&[], "note\nerror: no such package\n");
         assert_eq!(fault.title, "no such package");
         assert_eq!(fault.message, "note\nerror: no such package");
     }

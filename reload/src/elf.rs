@@ -10,6 +10,8 @@ const ET_DYN: u16 = 3;
 const PT_LOAD: u32 = 1;
 const SHT_DYNSYM: u32 = 11;
 const SHT_NOBITS: u32 = 8;
+/// The smallest page of the machines below.
+const PAGE: u64 = 4096;
 const HEADER_LEN: usize = 64;
 const SEGMENT_LEN: usize = 56;
 const SECTION_LEN: usize = 64;
@@ -54,6 +56,8 @@ struct Segment {
     address: u64,
     /// Where it lies in the file.
     file: Range<usize>,
+    /// Bytes of memory that it takes.
+    mapped: u64,
 }
 
 impl<'a> Library<'a> {
@@ -91,6 +95,19 @@ impl<'a> Library<'a> {
             symbols,
             names,
         })
+    }
+
+    /// How many bytes of the address space its segments take, in whole pages.
+    pub fn mapped_bytes(&self) -> u64 {
+        let end = |segment: &Segment| segment.address.saturating_add(segment.mapped);
+        let pages = self.segments.iter().map(|segment| {
+            let start = segment.address & !(PAGE - 1);
+            end(segment)
+                .saturating_sub(start)
+                .checked_next_multiple_of(PAGE)
+                .unwrap_or(0)
+        });
+        pages.fold(0, u64::saturating_add)
     }
 
     /// Whether it exports a symbol of that name.
@@ -135,6 +152,7 @@ fn load_segments(bytes: &[u8], table: &[u8]) -> Result<Vec<Segment>, ElfError> {
         segments.push(Segment {
             address: word(entry, 16),
             file: start..start + len,
+            mapped: word(entry, 40),
         });
     }
     if segments.is_empty() {

@@ -73,6 +73,9 @@ pub struct Failure {
     pub place: Option<Place>,
     /// When.
     pub at: SystemTime,
+    /// No new build helps: what the host itself was built with has changed, so the program has to
+    /// be rebuilt and started anew.
+    pub needs_restart: bool,
 }
 
 /// A failure before it is known which module and when.
@@ -82,6 +85,7 @@ pub(crate) struct Fault {
     pub title: String,
     pub message: String,
     pub place: Option<Place>,
+    pub needs_restart: bool,
 }
 
 impl Fault {
@@ -92,6 +96,7 @@ impl Fault {
             message: title.clone(),
             title,
             place: None,
+            needs_restart: false,
         }
     }
 
@@ -109,6 +114,7 @@ impl Fault {
             message: self.message,
             place: self.place,
             at: SystemTime::now(),
+            needs_restart: self.needs_restart,
         }
     }
 }

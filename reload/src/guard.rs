@@ -1,8 +1,11 @@
 //! Catches a panic of hot code, with its words and its place.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
+
+use warden_hot::Panicked;
 
 use crate::failure::Place;
 
@@ -13,6 +16,16 @@ pub struct Caught {
     pub message: String,
     /// Where it was raised.
     pub place: Option<Place>,
+}
+
+impl fmt::Display for Caught {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.place {
+            Some(place) => write!(f, "\n  at {place}"),
+            None => Ok(()),
+        }
+    }
 }
 
 thread_local! {
@@ -38,6 +51,23 @@ pub fn catch<T>(hot: impl FnOnce() -> T) -> Result<T, Caught> {
             message: "panicked".to_owned(),
             place: None,
         })
+    })
+}
+
+/// Calls a delegation target, whose panic is caught inside its library already, and says where it
+/// was raised as well. As [`catch`] otherwise.
+///
+/// # Errors
+/// What the panic said.
+pub fn call<T>(target: impl FnOnce() -> Result<T, Panicked>) -> Result<T, Caught> {
+    CAUGHT.take();
+    catch(target)?.map_err(|panicked| Caught {
+        // Heard here only where both sides share one std.
+        place: CAUGHT
+            .take()
+            .filter(|caught| caught.message == panicked.message)
+            .and_then(|caught| caught.place),
+        message: panicked.message,
     })
 }
 

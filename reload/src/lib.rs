@@ -10,25 +10,52 @@
 //! - Pointers are published after every symbol was found, so rolling back is taking the former
 //!   pointers again.
 //!
-//! Deliberately absent: watching. A reload happens when somebody asks for it.
+//! - What changes which generation runs happens on the host's thread, between two frames.
+//!
+//! Deliberately absent: reloading by itself, unless somebody asks for [`Watch::Reload`].
 
+mod check;
+mod child;
 mod compile;
+mod diagnostic;
 mod elf;
 mod failure;
 mod generation;
 mod guard;
+mod live;
 mod loader;
 pub mod manifest;
 mod module;
+mod orders;
 mod pipeline;
+mod process;
+mod progress;
+mod record;
+mod rehearse;
 mod reloader;
+mod revision;
 mod slot;
 mod staging;
+mod state;
+mod status;
+mod trial;
+mod understudy;
+mod watch;
 
+pub use child::Child;
 pub use compile::BuildCommand;
+pub use diagnostic::{Diagnostic, Level};
 pub use failure::{Failure, Place, Stage};
-pub use generation::{Generation, Timings};
-pub use guard::{Caught, catch};
-pub use module::{HotModule, RegisterError};
-pub use reloader::{HotReloader, Outcome, Pending, Start, StartError, UnknownModule};
-pub use slot::Status;
+pub use generation::{Generation, HistoryRow, Provenance, Rehearsed, Standing, Timings};
+pub use guard::{Caught, call, catch};
+pub use live::Called;
+pub use module::{HotModule, Probation, RegisterError};
+pub use orders::{Outcome, Pending, UnknownModule};
+pub use rehearse::{Candidate, Rehearse};
+pub use reloader::{HotReloader, Start, StartError};
+pub use state::{CapturedState, MemoryCell, Snapshot, StateError};
+pub use status::{OnProbation, Progress, Status, Watch};
+pub use trial::{RollBackError, RolledBack};
+pub use understudy::{RehearseError, rehearse_child};
+pub use warden_hot::{Change, Memory, MemoryError, MemoryTable, Migration, Panicked};
+pub use watch::WatchError;

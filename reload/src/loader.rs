@@ -24,6 +24,9 @@ use std::{fs, io};
 
 use hot_lib_reloader::LibReloader;
 
+use warden_hot::MemoryTable;
+
+use crate::check::memory_symbol;
 use crate::failure::{Fault, Stage};
 use crate::generation::Symbol;
 
@@ -61,6 +64,7 @@ struct Watched {
 /// What loading gave.
 pub(crate) struct Loaded {
     pub symbols: BTreeMap<String, Symbol>,
+    pub memory: Option<&'static MemoryTable>,
     pub watch_wait: Duration,
 }
 
@@ -75,8 +79,14 @@ impl Loader {
         }
     }
 
-    /// Maps a copy of `bytes` for good and finds `wanted` in it.
-    pub fn load(&mut self, bytes: &[u8], wanted: &[String]) -> Result<Loaded, Fault> {
+    /// Maps a copy of `bytes` for good and finds `wanted` in it, and its table of memory where it
+    /// is known to have one.
+    pub fn load(
+        &mut self,
+        bytes: &[u8],
+        wanted: &[String],
+        has_memory: bool,
+    ) -> Result<Loaded, Fault> {
         let watched = self.watched();
         self.stage(bytes, &watched).map_err(|error| {
             let directory = self.directory.display();
@@ -86,8 +96,12 @@ impl Loader {
         })?;
         self.restless = true;
         let watch_wait = self.map(&watched)?;
-        let symbols = self.symbols(wanted)?;
+        let mut symbols = self.symbols(wanted, has_memory)?;
+        let memory = symbols.remove(&memory_symbol(&self.name));
         Ok(Loaded {
+            // SAFETY: the manifest was compared, so this object is a table of the same layout; and
+            // it stays mapped.
+            memory: memory.map(|table| unsafe { table.0.cast().as_ref() }),
             symbols,
             watch_wait,
         })
@@ -157,7 +171,11 @@ impl Loader {
     }
 
     /// Pins the library before anything else is asked of it, then finds every symbol.
-    fn symbols(&self, wanted: &[String]) -> Result<BTreeMap<String, Symbol>, Fault> {
+    fn symbols(
+        &self,
+        wanted: &[String],
+        has_memory: bool,
+    ) -> Result<BTreeMap<String, Symbol>, Fault> {
         let reloader = self
             .reloader
             .as_ref()
@@ -174,8 +192,9 @@ impl Loader {
                 .ok_or_else(|| fault(format!("the library does not export `{name}`")))
         };
         pin(address(&format!("{}_manifest", self.name))?)?;
+        let table = has_memory.then(|| memory_symbol(&self.name));
         let symbol = |name: &String| Ok((name.clone(), Symbol(address(name)?)));
-        wanted.iter().map(symbol).collect()
+        wanted.iter().chain(&table).map(symbol).collect()
     }
 }
 

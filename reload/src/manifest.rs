@@ -49,6 +49,18 @@ pub enum Mismatch {
     },
 }
 
+impl Mismatch {
+    /// Whether no new build of the library helps: the host itself is of yesterday.
+    #[must_use]
+    pub fn needs_restart(&self) -> bool {
+        match self {
+            Self::Fact { fact, .. } => fact != "module",
+            Self::Schema { .. } => true,
+            Self::Foreign { .. } | Self::Unreadable => false,
+        }
+    }
+}
+
 fn named(place: &Option<String>) -> String {
     place
         .as_ref()
@@ -158,7 +170,7 @@ fn difference(host: &str, library: &str) -> Mismatch {
 mod tests {
     use super::*;
 
-    const HOST: &str = "warden-manifest 1\nrustc rustc 1.95.0\ntarget t\nprofile p\n";
+    const HOST: &str = "warden-manifest 2\nrustc rustc 1.95.0\ntarget t\nprofile p\n";
 
     #[test]
     fn the_fact_that_differs_is_named() {

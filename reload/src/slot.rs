@@ -4,45 +4,61 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use warden_hot::{Memory, Migration};
+
 use crate::failure::{Fault, Stage};
-use crate::generation::{Generation, Symbol, Timings};
-use crate::guard::Caught;
+use crate::generation::{Generation, HistoryRow, Mapped, Provenance, Standing, Timings};
+use crate::state::{MemoryCell, Snapshot};
+use crate::status::Status;
+use crate::trial::Trial;
 use crate::{Failure, HotModule};
 
-/// How many good generations behind the running one can be gone back to.
+/// How many good generations behind the running one a panic can fall back through.
 const FORMER_MAX: usize = 8;
+/// How many rows a module's history has.
+const HISTORY_MAX: usize = 32;
 
-/// How a module stands.
-#[derive(Clone, Debug, Default)]
-pub struct Status {
-    /// What runs; none while nothing good does.
-    pub running: Option<Arc<Generation>>,
-    /// How many generations are mapped. None is ever unmapped.
-    pub loaded: u32,
-    /// Under way: at which stage, and since when.
-    pub stage: Option<(Stage, SystemTime)>,
-    /// Why the last attempt did not stand.
-    pub failure: Option<Failure>,
-    /// What the stages of the last attempt took.
-    pub timings: Timings,
+/// What the reload thread made, complete but not published.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub sha256: String,
+    pub mapped: Mapped,
+    pub provenance: Provenance,
+    pub memory: Carried,
 }
 
-/// What was found in a build.
-pub(crate) type Symbols = BTreeMap<String, Symbol>;
+/// Memory for a new generation, and what it was made from.
+#[derive(Debug, Default)]
+pub(crate) struct Carried {
+    /// The running generation's memory as it was then, as RON.
+    pub from: Option<String>,
+    pub memory: Option<Memory>,
+    pub migration: Option<Migration>,
+}
 
 /// The module and all that is known of it.
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub module: Arc<HotModule>,
     pub status: Status,
+    pub cell: MemoryCell,
+    /// What its first generation's memory is made from.
+    pub restored: Option<String>,
+    /// The file that was looked at last: see [`crate::watch`].
+    pub seen: String,
+    pub trial: Option<Trial>,
     /// The number of the newest generation.
     numbered: u32,
+    /// Those that ran, by number.
+    pub generations: BTreeMap<u32, Arc<Generation>>,
     /// Good generations behind the running one, the newest last.
-    former: Vec<Arc<Generation>>,
+    pub former: Vec<Arc<Generation>>,
     /// Complete, and not published yet; with the instant that it was ready.
-    ready: Option<(Generation, Instant)>,
+    pub ready: Option<(Generation, Carried, Instant)>,
     /// Every build that is mapped, by the hash of its file.
-    mapped: BTreeMap<String, Symbols>,
+    mapped: BTreeMap<String, Mapped>,
+    /// Why a file is refused, by its hash.
+    pub quarantined: BTreeMap<String, String>,
 }
 
 impl Slot {
@@ -50,16 +66,28 @@ impl Slot {
         Self {
             module: Arc::new(module),
             status: Status::default(),
+            cell: MemoryCell::default(),
+            restored: None,
+            seen: String::new(),
+            trial: None,
             numbered: 0,
+            generations: BTreeMap::new(),
             former: Vec::new(),
             ready: None,
             mapped: BTreeMap::new(),
+            quarantined: BTreeMap::new(),
         }
     }
 
     /// A build that is mapped already, so that the same file is not mapped twice.
-    pub fn mapped(&self, sha256: &str) -> Option<Symbols> {
+    pub fn mapped(&self, sha256: &str) -> Option<Mapped> {
         self.mapped.get(sha256).cloned()
+    }
+
+    /// A build was mapped, whatever becomes of it.
+    pub fn keep_mapped(&mut self, sha256: &str, mapped: &Mapped) {
+        self.mapped.insert(sha256.to_owned(), mapped.clone());
+        self.status.loaded = u32::try_from(self.mapped.len()).unwrap_or(u32::MAX);
     }
 
     /// Whether this very build runs, and nothing else is to take its place.
@@ -73,23 +101,31 @@ impl Slot {
     }
 
     /// A complete generation waits for the host to take it; its number is returned.
-    pub fn ready(&mut self, sha256: String, symbols: Symbols, timings: Timings) -> u32 {
+    pub fn ready(&mut self, made: Made, timings: Timings) -> u32 {
         let since = SystemTime::now();
-        self.mapped.insert(sha256.clone(), symbols.clone());
         self.numbered += 1;
         let number = self.numbered;
         let generation = Generation {
             number,
-            sha256,
+            sha256: made.sha256,
             since,
             timings,
-            symbols,
+            provenance: made.provenance,
+            mapped: made.mapped,
         };
-        self.status.loaded = u32::try_from(self.mapped.len()).unwrap_or(u32::MAX);
         self.status.timings = timings;
         self.status.stage = Some((Stage::Swap, since));
-        self.ready = Some((generation, Instant::now()));
+        self.ready = Some((generation, made.memory, Instant::now()));
         number
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.ready.is_some()
+    }
+
+    /// The number that the next generation will have.
+    pub fn next_number(&self) -> u32 {
+        self.numbered + 1
     }
 
     /// The last attempt came to nothing new, and what runs is what was asked for.
@@ -99,19 +135,69 @@ impl Slot {
         self.status.failure = None;
     }
 
-    pub fn failed(&mut self, fault: Fault, timings: Timings) -> Failure {
-        let failure = fault.of(&self.module.name);
+    /// An attempt was given up before it came to anything.
+    pub fn given_up(&mut self) {
+        self.status.stage = match &self.ready {
+            Some((generation, ..)) => Some((Stage::Swap, generation.since)),
+            None => None,
+        };
+    }
+
+    /// An attempt failed: the running generation stays.
+    pub fn refused(
+        &mut self,
+        fault: Fault,
+        sha256: String,
+        provenance: Provenance,
+        timings: Timings,
+    ) -> Failure {
         self.status.timings = timings;
+        let failure = self.failed(fault);
+        self.given_up();
+        self.add_row(HistoryRow {
+            number: None,
+            sha256,
+            provenance,
+            at: failure.at,
+            standing: Standing::Refused,
+            failure: Some(failure.clone()),
+            mapped_bytes: 0,
+        });
+        failure
+    }
+
+    pub fn failed(&mut self, fault: Fault) -> Failure {
+        let failure = fault.of(&self.module.name);
         self.status.stage = None;
         self.status.failure = Some(failure.clone());
         failure
     }
 
-    /// Takes what is ready into use.
-    pub fn swap(&mut self) -> Option<Arc<Generation>> {
-        let (mut generation, since) = self.ready.take()?;
+    /// Takes what is ready into use. `memory` is the module's as it is now.
+    pub fn swap(
+        &mut self,
+        memory: &mut Option<Memory>,
+        snapshot: Option<Snapshot>,
+    ) -> Option<Arc<Generation>> {
+        let (mut generation, carried, since) = self.ready.take()?;
         let started = Instant::now();
+        let carried = match carried.to_date(memory, &generation) {
+            Ok(carried) => carried,
+            Err(fault) => {
+                let Generation {
+                    sha256,
+                    provenance,
+                    timings,
+                    ..
+                } = generation;
+                self.refused(fault, sha256, provenance, timings);
+                return None;
+            }
+        };
+        let before = std::mem::replace(memory, carried.memory);
+        self.status.migration = carried.migration.map(Arc::new);
         if let Some(running) = self.status.running.take() {
+            self.stands(running.number, Standing::Former, None);
             self.former.push(running);
             let over = self.former.len().saturating_sub(FORMER_MAX);
             self.former.drain(..over);
@@ -119,28 +205,46 @@ impl Slot {
         generation.timings.frame_wait = started - since;
         generation.timings.swap = started.elapsed();
         self.status.timings = generation.timings;
-        self.status.stage = None;
-        self.status.failure = None;
         let generation = Arc::new(generation);
-        self.status.running = Some(Arc::clone(&generation));
+        self.trial = Some(Trial::new(&self.module.probation, before, snapshot));
+        self.add_row(HistoryRow {
+            number: Some(generation.number),
+            sha256: generation.sha256.clone(),
+            provenance: generation.provenance.clone(),
+            at: generation.since,
+            standing: Standing::Running,
+            failure: None,
+            mapped_bytes: generation.mapped.bytes,
+        });
+        self.generations
+            .insert(generation.number, Arc::clone(&generation));
+        self.runs_now(Arc::clone(&generation));
         Some(generation)
     }
 
-    /// What ran has panicked: the last good generation runs on, or none.
-    pub fn panicked(&mut self, caught: &Caught) -> Option<Arc<Generation>> {
-        let bad = self.status.running.take();
-        self.status.running = self.former.pop();
-        let title = match &bad {
-            Some(bad) => format!("generation {} panicked: {}", bad.number, caught.message),
-            None => format!("panicked: {}", caught.message),
-        };
-        let fault = Fault::new(Stage::Trusted, title);
-        let message = match &caught.place {
-            Some(place) => format!("{}\n  at {place}", caught.message),
-            None => caught.message.clone(),
-        };
-        let timings = self.status.timings;
-        self.failed(fault.with(message, caught.place.clone()), timings);
-        self.status.running.clone()
+    /// What runs is what was asked for.
+    pub fn runs_now(&mut self, generation: Arc<Generation>) {
+        self.status.stage = None;
+        self.status.failure = None;
+        self.status.running = Some(generation);
+    }
+
+    /// Tells the history what became of a generation.
+    pub fn stands(&mut self, number: u32, standing: Standing, failure: Option<&Failure>) {
+        let mut rows = self.status.history.to_vec();
+        if let Some(row) = rows.iter_mut().rev().find(|row| row.number == Some(number)) {
+            row.standing = standing;
+            if failure.is_some() {
+                row.failure = failure.cloned();
+            }
+        }
+        self.status.history = rows.into();
+    }
+
+    fn add_row(&mut self, row: HistoryRow) {
+        let mut rows = self.status.history.to_vec();
+        rows.push(row);
+        let over = rows.len().saturating_sub(HISTORY_MAX);
+        self.status.history = rows.drain(over..).collect();
     }
 }
