@@ -3,7 +3,7 @@
 
 use warden_toolkit::egui::text::{LayoutJob, TextFormat, TextWrapping};
 use warden_toolkit::egui::{
-    Align2, Color32, FontId, Painter, Pos2, Rect, Shape, Stroke, StrokeKind, pos2, vec2,
+    Align2, Color32, FontId, Painter, Pos2, Rect, Shape, Stroke, StrokeKind, Vec2, pos2, vec2,
 };
 
 use crate::ink::Ink;
@@ -204,7 +204,12 @@ pub fn paragraph(painter: &Painter, at: Pos2, text: &str, hand: &Hand, width: f3
 
 /// How wide a line of text would be.
 pub fn width(painter: &Painter, text: &str, hand: &Hand) -> f32 {
-    painter.layout_job(hand.job(text, f32::INFINITY)).size().x
+    size(painter, text, hand).x
+}
+
+/// How wide and how high a line of text would be.
+pub fn size(painter: &Painter, text: &str, hand: &Hand) -> Vec2 {
+    painter.layout_job(hand.job(text, f32::INFINITY)).size()
 }
 
 /// A frame: the theme's cut corners (top left and bottom right) or its round ones.
