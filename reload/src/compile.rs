@@ -45,6 +45,29 @@ pub struct BuildCommand {
     pub target: String,
 }
 
+impl BuildCommand {
+    /// The library of a package in a workspace, as a cdylib; by the cargo that runs this program, or
+    /// the one in PATH.
+    #[must_use]
+    pub fn cdylib(workspace: impl Into<PathBuf>, package: &str) -> Self {
+        let arguments = [
+            "rustc",
+            "--package",
+            package,
+            "--lib",
+            "--crate-type=cdylib",
+        ];
+        Self {
+            program: std::env::var_os("CARGO")
+                .unwrap_or_else(|| "cargo".into())
+                .into(),
+            arguments: arguments.map(str::to_owned).to_vec(),
+            directory: workspace.into(),
+            target: package.replace('-', "_"),
+        }
+    }
+}
+
 /// What came of a build.
 #[derive(Debug)]
 pub(crate) enum Built {
