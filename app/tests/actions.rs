@@ -248,7 +248,7 @@ fn code_is_reloaded_by_key_and_by_button() {
     scene.window.key_press_modifiers(both, Key::R);
     reloading(&mut scene);
     scene.press(CTRL, Key::Num7);
-    scene.tab_to("Reload the render code");
+    scene.tab_to("Reload all modules");
     scene.window.key_press(Key::Enter);
     reloading(&mut scene);
     assert!(

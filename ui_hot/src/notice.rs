@@ -1,8 +1,8 @@
-//! Lines between strip and panels: a broker that does not answer, and what came of the operator's
-//! actions. They push the panels down and hide nothing.
+//! Lines between strip and panels: a broker that does not answer, a window that is about to begin
+//! again, and what came of the operator's actions. They push the panels down and hide nothing.
 
 use warden_toolkit::egui::{Color32, Rect, Role, Sense, StrokeKind, Ui, WidgetInfo, pos2, vec2};
-use warden_view::{Action, ActionRun, LinkState, Phase};
+use warden_view::{Action, ActionRun, LinkState, Phase, Progress};
 
 use crate::control::Button;
 use crate::ink::Ink;
@@ -19,7 +19,8 @@ const SHOWN: usize = 3;
 pub(crate) fn height(scene: &Scene<'_>) -> f32 {
     let gap = scene.ink.theme.spacing.gap;
     let link = if scene.acting { 0.0 } else { LINK + gap };
-    let results = scene.picture.actions.len().min(SHOWN) as f32;
+    let restart = usize::from(restarting(scene).is_some());
+    let results = (scene.picture.actions.len().min(SHOWN) + restart) as f32;
     let results = if results > 0.0 {
         results * RESULT + gap
     } else {
@@ -36,6 +37,11 @@ pub(crate) fn show(ui: &mut Ui, rect: Rect, scene: &mut Scene<'_>) {
         let line = Rect::from_min_size(pos2(rect.left(), y), vec2(rect.width(), LINK));
         link(ui, line, scene, &ink);
         y = line.bottom() + ink.theme.spacing.gap;
+    }
+    if let Some((progress, since_ms)) = restarting(scene) {
+        let line = Rect::from_min_size(pos2(rect.left(), y), vec2(rect.width(), RESULT));
+        restart(ui, line, scene, &ink, progress, since_ms);
+        y = line.bottom();
     }
     let runs = scene.picture.actions.clone();
     let hidden = runs.len().saturating_sub(SHOWN);
@@ -133,6 +139,56 @@ fn link(ui: &Ui, rect: Rect, scene: &mut Scene<'_>, ink: &Ink<'_>) {
     let response = ui.interact(area, ui.scope_id().with("link"), Sense::hover());
     response.widget_info(|| WidgetInfo::labeled(Role::Alert, true, format!("{title}: {text}")));
     if said.elided {
+        response.on_hover_text(text);
+    }
+}
+
+/// How far the build of a warm restart is, and since when.
+fn restarting<'a>(scene: &Scene<'a>) -> Option<(&'a Progress, i64)> {
+    let restart = scene.picture.reload.restart.as_ref()?;
+    let progress = restart.progress.as_ref()?;
+    Some((progress, restart.since_ms))
+}
+
+/// The window begins again as soon as it is built: whoever types here is told.
+fn restart(
+    ui: &Ui,
+    rect: Rect,
+    scene: &mut Scene<'_>,
+    ink: &Ink<'_>,
+    progress: &Progress,
+    since_ms: i64,
+) {
+    let painter = ui.painter();
+    painter.rect_filled(rect, 0.0, ink.raised);
+    let edge = Rect::from_min_size(rect.min, vec2(4.0, rect.height()));
+    painter.rect_filled(edge, 0.0, ink.accent);
+    paint::rule(painter, rect, rect.bottom() - 0.5, ink);
+    let y = rect.center().y;
+    let button = Button::new("Cancel").named("Do not restart the window");
+    let size = vec2(button.width(ui, ink), 20.0);
+    let at = Rect::from_min_size(pos2(rect.right() - 8.0 - size.x, y - 10.0), size);
+    let response = button.show(ui, ink, at, ui.scope_id().with("restart"));
+    if response.clicked() {
+        scene.actions.push(Action::CancelRestart);
+    }
+    let right = response.rect.left() - 12.0;
+    let at = pos2(rect.left() + 16.0, y);
+    let set = paint::left(painter, at, "warm restart", &Hand::label(ink, ink.accent));
+    let span = words::span(scene.picture.clock.now_ms - since_ms);
+    let crates = match progress.total {
+        0 => String::new(),
+        total => format!(", crate {} of {total}", progress.done),
+    };
+    let text =
+        format!("the window is being built for {span}{crates}; then it begins again in place");
+    let at = pos2(set.right() + 14.0, y);
+    let fit = paint::left_within(painter, at, &text, &Hand::body(ink), right - at.x);
+    let area = Rect::from_min_max(rect.min, pos2(right, rect.bottom()));
+    let response = ui.interact(area, ui.scope_id().with("restarting"), Sense::hover());
+    response
+        .widget_info(|| WidgetInfo::labeled(Role::Status, true, format!("warm restart: {text}")));
+    if fit.elided {
         response.on_hover_text(text);
     }
 }

@@ -45,8 +45,8 @@ pub(crate) fn head(ui: &mut Ui, room: Rect, scene: &mut Scene<'_>) {
         return;
     };
     let possible = !matches!(module.state, ModuleState::Busy | ModuleState::Fixed);
-    let button = Button::new("Reload")
-        .named("Reload the render code")
+    let button = Button::new("Reload all")
+        .named("Reload all modules")
         .weight(Weight::Accent)
         .cap("Ctrl+Alt+R")
         .turn()
@@ -173,6 +173,11 @@ fn parts(page: &mut Page<'_, '_>, module: &Module) {
     if let Some(mismatch) = &module.restart_offered {
         restart::offer(page, mismatch);
     }
+    if module.kind != ModuleKind::Code && module.failure.is_none() {
+        let text = "It goes live when it is saved. Reload reads it again at once.";
+        page.paragraph(text, &Hand::dim(&page.ink));
+        page.y += 4.0;
+    }
     attempt::show(page, module);
     let told = !module.diagnostics.is_empty() || module.migration.is_some();
     if page.width() < TWO_COLUMNS || !told {
@@ -227,8 +232,8 @@ fn row(page: &mut Page<'_, '_>, module: &Module, open: bool) -> Response {
         page.ui.painter().rect_filled(band, 0.0, ink.raised);
     }
     let spoken = format!("{}, generation {}, {word}", module.name, module.generation);
-    let response = page.fold(rect, "fold", &spoken, open);
     let y = rect.top() + 20.0;
+    let response = page.fold(rect, y, "fold", &spoken, open);
     let left = rect.left() + 20.0;
     let since = since(page, module);
     let generation = generation_word(module);
@@ -266,7 +271,10 @@ fn generation_word(module: &Module) -> String {
 
 /// Since when it runs, and that old generations stay mapped: the count of them is no secret.
 fn since(page: &Page<'_, '_>, module: &Module) -> String {
-    let mut text = if module.since_ms > 0 {
+    let mut text = if module.since_ms > 0 && page.narrow() {
+        let span = words::span(page.scene.picture.clock.now_ms - module.since_ms);
+        format!("for {span}")
+    } else if module.since_ms > 0 {
         let span = words::span(page.scene.picture.clock.now_ms - module.since_ms);
         format!("since {}, {span} ago", page.scene.time(module.since_ms))
     } else if module.generation == 0 {

@@ -289,7 +289,7 @@ fn panels_come_to_the_front_by_key_and_by_tab() {
     click(&mut window, "Events");
     window.get_by_label("Filter events");
     press(&mut window, CTRL, Key::Num7);
-    window.get_by_label("Reload the render code");
+    window.get_by_label("Reload all modules");
     let layout = &window.state().memory.layout;
     assert_eq!(layout.root, 0, "the layout still fits itself to the window");
     assert!(
@@ -299,7 +299,7 @@ fn panels_come_to_the_front_by_key_and_by_tab() {
             .all(|node| matches!(node.kind, NodeKind::Tabs { .. }))
     );
     press(&mut window, CTRL, Key::Num5);
-    assert!(window.query_by_label("Reload the render code").is_none());
+    assert!(window.query_by_label("Reload all modules").is_none());
 }
 
 #[test]

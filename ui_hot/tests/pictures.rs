@@ -38,7 +38,8 @@ fn add(
 const SMALL: [f32; 2] = [1280.0, 800.0];
 const LARGE: [f32; 2] = [1920.0, 1080.0];
 const NARROW: [f32; 2] = [900.0, 600.0];
-const TALL: [f32; 2] = [1280.0, 900.0];
+const WIDE: [f32; 2] = [1280.0, 860.0];
+const DOCKED: [f32; 2] = [760.0, 900.0];
 
 fn selected() -> UiMemory {
     UiMemory {
@@ -229,12 +230,12 @@ fn reload_panel(docked: bool, reload: ReloadFolds) -> UiMemory {
     let (main, root) = if docked {
         (
             NodeKind::Stack(vec![(queue, 420.0), (20, 200.0)]),
-            NodeKind::Row(vec![(21, 896.0), (panel, 360.0)]),
+            NodeKind::Row(vec![(21, 376.0), (panel, 360.0)]),
         )
     } else {
         (
             NodeKind::Row(vec![(queue, 800.0), (20, 450.0)]),
-            NodeKind::Stack(vec![(21, 120.0), (panel, 700.0)]),
+            NodeKind::Stack(vec![(21, 150.0), (panel, 560.0)]),
         )
     };
     nodes.extend([(20, rest), (21, main), (22, root)].map(|(id, kind)| Node { id, kind }));
@@ -245,30 +246,20 @@ fn reload_panel(docked: bool, reload: ReloadFolds) -> UiMemory {
     }
 }
 
-/// A state of the reload panel, wide and docked.
+/// A state of the reload panel, docked and wide.
 fn reload_state(name: &str, picture: &Picture, folds: &ReloadFolds) {
     let mut results = SnapshotResults::new();
-    for (place, docked) in [("wide", false), ("docked", true)] {
+    for (place, docked, size) in [("wide", false, WIDE), ("docked", true, DOCKED)] {
         let name = format!("reload-{name}-{place}");
         let memory = reload_panel(docked, folds.clone());
-        add(&mut results, &name, &THEMES, TALL, picture, &memory);
+        add(&mut results, &name, &THEMES, size, picture, &memory);
     }
 }
 
 #[test]
 fn reload_success() {
-    reload_state("success", &sample::busy(), &ReloadFolds::default());
-}
-
-#[test]
-fn reload_newer() {
-    reload_state("newer", &sample::reload::newer(), &ReloadFolds::default());
-}
-
-#[test]
-fn reload_migrated() {
     reload_state(
-        "migrated",
+        "success",
         &sample::reload::migrated(),
         &ReloadFolds::default(),
     );
@@ -285,7 +276,7 @@ fn reload_building() {
 
 #[test]
 fn reload_compile_error() {
-    reload_state("error", &sample::reload::failed(), &ReloadFolds::default());
+    reload_state("error", &sample::failed(), &ReloadFolds::default());
 }
 
 #[test]
@@ -293,24 +284,6 @@ fn reload_mismatch() {
     reload_state(
         "mismatch",
         &sample::reload::mismatch(),
-        &ReloadFolds::default(),
-    );
-}
-
-#[test]
-fn reload_warm_restart() {
-    reload_state(
-        "restart",
-        &sample::reload::restarting(),
-        &ReloadFolds::default(),
-    );
-}
-
-#[test]
-fn reload_probation() {
-    reload_state(
-        "probation",
-        &sample::reload::probation(),
         &ReloadFolds::default(),
     );
 }
@@ -331,4 +304,21 @@ fn reload_long_history() {
         ..ReloadFolds::default()
     };
     reload_state("long", &sample::reload::long(), &folds);
+}
+
+#[test]
+fn reload_lesser_states() {
+    let mut results = SnapshotResults::new();
+    let memory = reload_panel(true, ReloadFolds::default());
+    for (name, picture) in [
+        ("newer", sample::reload::newer()),
+        ("probation", sample::reload::probation()),
+        ("restart", sample::reload::restarting()),
+        ("not-restarted", sample::reload::not_restarted()),
+        ("untouched", sample::reload::untouched()),
+        ("nothing", sample::reload::nothing()),
+    ] {
+        let name = format!("reload-{name}-docked");
+        add(&mut results, &name, &THEMES, DOCKED, &picture, &memory);
+    }
 }

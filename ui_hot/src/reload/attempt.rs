@@ -97,7 +97,8 @@ fn steps(page: &Page<'_, '_>, module: &Module) -> Vec<Step> {
                 _ => match (probation, took) {
                     (Some(probation), _) => {
                         let part = probation.frames as f32 / probation.of_frames.max(1) as f32;
-                        (Mark::Now(Some(part)), frames(page, probation))
+                        let frames = format!("{} of {}", probation.frames, probation.of_frames);
+                        (Mark::Now(Some(part)), frames)
                     }
                     (None, Some(took)) => (Mark::Done(Some(took)), ms(took)),
                     // Passed, and nothing was measured.
@@ -114,16 +115,6 @@ fn steps(page: &Page<'_, '_>, module: &Module) -> Vec<Step> {
             }
         })
         .collect()
-}
-
-fn frames(page: &Page<'_, '_>, probation: warden_view::Probation) -> String {
-    let left = probation.ends_ms - page.scene.picture.clock.now_ms;
-    let frames = format!("{}/{} frames", probation.frames, probation.of_frames);
-    if probation.frames >= probation.of_frames && left > 0 {
-        format!("{} left", words::span(left + 999))
-    } else {
-        frames
-    }
 }
 
 /// Where a stage comes; what failed while it ran failed after them all.
@@ -144,6 +135,12 @@ fn sum(page: &Page<'_, '_>, module: &Module) -> String {
         let span = words::span(page.scene.picture.clock.now_ms - since);
         return format!("{} for {span}", stage_word(stage));
     }
+    if let Some(probation) = module.probation {
+        let left = (probation.ends_ms - page.scene.picture.clock.now_ms).max(0);
+        let (frames, of) = (probation.frames, probation.of_frames);
+        let left = words::span(left + 999);
+        return format!("{frames} of {of} frames, {left} left");
+    }
     let counted = |stage: Stage| !matches!(stage, Stage::Build | Stage::Wait | Stage::Probation);
     let timings = module.timings.iter();
     let all: f32 = timings
@@ -158,7 +155,7 @@ fn sum(page: &Page<'_, '_>, module: &Module) -> String {
     match (all > 0.0, after > 0.0) {
         (false, _) => String::new(),
         (true, false) => ms(all),
-        (true, true) => format!("{}, {} of it from check to swap", ms(all), ms(after)),
+        (true, true) => format!("{}, {} check to swap", ms(all), ms(after)),
     }
 }
 
@@ -178,7 +175,13 @@ fn paint_mark(page: &Page<'_, '_>, rect: Rect, mark: Mark) {
         Mark::Done(_) => {
             painter.rect_filled(rect, 0.0, ink.good);
         }
-        Mark::Now(part) => paint::bar(painter, rect, part.unwrap_or(1.0), ink.accent, ink),
+        Mark::Now(part) => {
+            // Lit from end to end, and brighter as far as it is done.
+            painter.rect_filled(rect, 0.0, ink.accent.gamma_multiply(0.4));
+            let done = rect.width() * part.unwrap_or(1.0).clamp(0.0, 1.0);
+            let done = Rect::from_min_size(rect.min, vec2(done, rect.height()));
+            painter.rect_filled(done, 0.0, ink.accent);
+        }
         Mark::Failed => {
             painter.rect_filled(rect, 0.0, ink.track);
             paint::hazard(painter, rect, ink.alarm, ink);
@@ -259,6 +262,7 @@ fn list(page: &mut Page<'_, '_>, steps: &[Step]) {
 
 /// How far a build is.
 pub(super) fn build(page: &mut Page<'_, '_>, progress: &Progress) {
+    page.y += 4.0;
     let rect = page.line(LINE);
     let text = match (progress.total, progress.current.is_empty()) {
         (0, true) => "cargo begins".to_owned(),

@@ -11,7 +11,7 @@ use crate::words;
 
 /// The newest that are shown until all are asked for.
 const NEWEST: usize = 6;
-const ROW: f32 = 30.0;
+const ROW: f32 = 32.0;
 
 pub(super) fn show(page: &mut Page<'_, '_>, module: &Module) {
     if module.kind != ModuleKind::Code {
@@ -27,8 +27,12 @@ pub(super) fn show(page: &mut Page<'_, '_>, module: &Module) {
     }
     let whole = page.scene.memory.reload.whole_history;
     let shown = if whole { rows.len() } else { NEWEST };
+    // The newest number is the widest.
+    let widest = rows.iter().map(|row| row.number).max().unwrap_or(0);
+    let mono = Hand::new(page.ink.mono(), page.ink.text);
+    let numbers = page::width(page, &format!("{widest:02}"), &mono) + 14.0;
     for row in rows.iter().take(shown) {
-        self::row(page, module, row);
+        self::row(page, module, row, numbers);
     }
     if rows.len() > NEWEST {
         page.y += 6.0;
@@ -52,7 +56,7 @@ fn more(page: &mut Page<'_, '_>, module: &Module, all: usize, whole: bool) {
     }
 }
 
-/// `42 attempts, 3 refused or taken back`.
+/// `42 attempts, 3 failed`.
 fn sum(rows: &[GenerationRow]) -> String {
     let bad = rows.iter().filter(|row| {
         !matches!(
@@ -67,7 +71,7 @@ fn sum(rows: &[GenerationRow]) -> String {
     };
     match bad.count() {
         0 => attempts,
-        n => format!("{attempts}, {} not kept", words::number(n as u64)),
+        n => format!("{attempts}, {} failed", words::number(n as u64)),
     }
 }
 
@@ -109,7 +113,7 @@ fn called(row: &GenerationRow) -> String {
     }
 }
 
-fn row(page: &mut Page<'_, '_>, module: &Module, row: &GenerationRow) {
+fn row(page: &mut Page<'_, '_>, module: &Module, row: &GenerationRow, numbers: f32) {
     let narrow = page.width() < 560.0;
     let rect = page.line(if narrow { 50.0 } else { ROW });
     if page.is_far(rect) {
@@ -132,15 +136,14 @@ fn row(page: &mut Page<'_, '_>, module: &Module, row: &GenerationRow) {
     if row.can_return {
         pressed.max.x -= width + 8.0;
     }
-    let response = page.fold(pressed, &name, spoken.trim_end(), open);
     let y = rect.top() + if narrow { 14.0 } else { ROW / 2.0 };
+    let response = page.fold(pressed, y, &name, spoken.trim_end(), open);
     let painter = page.ui.painter();
     let mono = Hand::new(ink.mono(), ink.text);
     let left = rect.left() + 20.0;
     paint::left(painter, pos2(left, y), &number(row), &mono);
     let hand = Hand::label(&ink, colour);
-    let state = paint::left(painter, pos2(left + 30.0, y), word, &hand);
-    let when = format!("{at_time}{}", build_time(row));
+    let state = paint::left(painter, pos2(left + numbers, y), word, &hand);
     let dim = Hand::dim(&ink);
     let mono_dim = mono.coloured(ink.dim);
     let text = if reason.is_empty() {
@@ -148,15 +151,27 @@ fn row(page: &mut Page<'_, '_>, module: &Module, row: &GenerationRow) {
     } else {
         reason.to_owned()
     };
-    let hand = if reason.is_empty() { &mono_dim } else { &dim };
+    let body = Hand::body(&ink);
+    let hand = match (reason.is_empty(), row.label.is_empty()) {
+        (false, _) => &dim,
+        (true, false) => &body,
+        (true, true) => &mono_dim,
+    };
     if narrow {
+        let mut when = at_time;
+        if row.build_ms.is_some() {
+            when = format!("{when}, {}", built(row));
+        }
         let room = pressed.right() - state.right() - 10.0;
         page.text(pos2(state.right() + 10.0, y), &text, hand, room);
-        let below = pos2(left + 30.0, rect.top() + 35.0);
+        let below = pos2(left + numbers, rect.top() + 35.0);
         page.text(below, &when, &dim, pressed.right() - below.x);
     } else {
-        let at = pos2(left + STATES, y);
-        let when = page.text_left_of(pos2(rect.right() - width - 20.0, y), &when, &dim, 190.0);
+        let at = pos2(left + numbers + STATES, y);
+        let right = pos2(rect.right() - width - 20.0, y);
+        page.text_left_of(right, &built(row), &dim, BUILDS - 8.0);
+        let time = pos2(right.x - BUILDS, y);
+        let when = page.text_left_of(time, &at_time, &dim, 80.0);
         page.text(at, &text, hand, when.rect.left() - at.x - 14.0);
     }
     if row.can_return {
@@ -180,12 +195,14 @@ fn row(page: &mut Page<'_, '_>, module: &Module, row: &GenerationRow) {
     paint::rule(page.ui.painter(), line, page.y - 0.5, &ink);
 }
 
-/// Where the name begins beside number and state.
-const STATES: f32 = 122.0;
+/// What the state takes beside the number, and what the build's time takes at the right.
+const STATES: f32 = 92.0;
+const BUILDS: f32 = 124.0;
 
-fn build_time(row: &GenerationRow) -> String {
+/// `built in 589 ms`; empty where it was not built here.
+fn built(row: &GenerationRow) -> String {
     row.build_ms.map_or_else(String::new, |build| {
-        format!(", built in {}", ms(build as f32))
+        format!("built in {}", ms(build as f32))
     })
 }
 
@@ -231,7 +248,7 @@ fn details(page: &mut Page<'_, '_>, row: &GenerationRow, colour: Color32) {
             let text = format!("failed at {}: {}", stage_word(failure.stage), failure.title);
             page.paragraph(&text, &alarm);
             page.y += 4.0;
-            page.listing(&failure.message, 12);
+            page.prose(&failure.message, 12);
         }
     });
     page.y += 8.0;

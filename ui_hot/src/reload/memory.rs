@@ -11,25 +11,40 @@ pub(super) fn show(page: &mut Page<'_, '_>, module: &Module) {
         return;
     };
     let title = format!("Memory {:02} → {:02}", migration.from, migration.to);
-    page.heading(&title, &sum(migration));
+    let remark = if page.width() < SHORT {
+        let changed = migration.changes.len();
+        format!("{} kept, {changed} changed", migration.kept.len())
+    } else {
+        sum(migration)
+    };
+    page.heading(&title, &remark);
     for (at, change) in migration.changes.iter().enumerate() {
         self::change(page, at, change);
     }
     if !migration.kept.is_empty() {
-        let rect = page.line(LINE);
-        let hand = Hand::label(&page.ink, page.ink.good);
-        let word = paint::left(page.ui.painter(), rect.left_center(), "kept", &hand);
-        let at = pos2(word.right().max(rect.left() + FATES), rect.center().y);
-        let keys = migration.kept.join(", ");
-        let mono = Hand::new(page.ink.mono(), page.ink.dim);
-        page.text(at, &keys, &mono, rect.right() - at.x);
-        page.say(rect, "kept", Role::ListItem, &format!("kept: {keys}"));
+        kept(page, &migration.kept.join(", "));
     }
     page.y += 10.0;
 }
 
+/// Below this width key and values stand one under the other.
+const SHORT: f32 = 420.0;
 /// What the fate of a key takes.
 const FATES: f32 = 84.0;
+
+fn kept(page: &mut Page<'_, '_>, keys: &str) {
+    let at = pos2(page.left, page.y + LINE / 2.0);
+    let hand = Hand::label(&page.ink, page.ink.good);
+    paint::left(page.ui.painter(), at, "kept", &hand);
+    let mono = Hand::new(page.ink.mono(), page.ink.dim);
+    let top = page.y;
+    let mut part = page.part(page.left + FATES, page.right, "kept");
+    part.y += 2.0;
+    part.paragraph(keys, &mono);
+    page.y = part.y.max(top + LINE);
+    let rect = Rect::from_min_max(pos2(page.left, top), pos2(page.right, page.y));
+    page.say(rect, "kept", Role::ListItem, &format!("kept: {keys}"));
+}
 
 /// `12 kept, 1 migrated`.
 pub(super) fn sum(migration: &Migration) -> String {
@@ -80,7 +95,7 @@ fn change(page: &mut Page<'_, '_>, at: usize, change: &Change) {
     paint::left(page.ui.painter(), rect.left_center(), word, &hand);
     let left = rect.left() + FATES;
     let mono = Hand::new(ink.mono(), ink.text);
-    let narrow = page.narrow() && page.width() < 420.0;
+    let narrow = page.width() < SHORT;
     let room = rect.right() - left;
     let key_room = if narrow { room } else { room * 0.42 };
     let key = page.text(pos2(left, rect.center().y), &change.key, &mono, key_room);

@@ -124,9 +124,9 @@ impl<'s> Page<'_, 's> {
         follow(button.left_of(self.ui, &self.ink, at, self.id.with(name)))
     }
 
-    /// A line that unfolds and folds what is under it: the triangle at its left, its surface, its
-    /// focus. Gives whether it was pressed.
-    pub fn fold(&self, rect: Rect, name: &str, spoken: &str, open: bool) -> Response {
+    /// A line that unfolds and folds what is under it: the triangle at its left at
+    /// that height, its surface, its focus. Gives whether it was pressed.
+    pub fn fold(&self, rect: Rect, y: f32, name: &str, spoken: &str, open: bool) -> Response {
         let id = self.id.with(name);
         let response = self.ui.interact(rect, id, Sense::click());
         response.widget_info(|| WidgetInfo::labeled(Role::DisclosureTriangle, true, spoken));
@@ -142,10 +142,7 @@ impl<'s> Page<'_, 's> {
         } else {
             ink.dim
         };
-        let centre = pos2(
-            rect.left() + 6.0,
-            rect.top() + FOLD_LINE.min(rect.height()) / 2.0,
-        );
+        let centre = pos2(rect.left() + 6.0, y);
         triangle(self.ui, centre, open, colour);
         control::focus(self.ui, ink, rect.shrink(2.0), &response);
         follow(response)
@@ -177,16 +174,27 @@ impl<'s> Page<'_, 's> {
         }
     }
 
-    /// A name and its value, on one line.
+    /// A name and its value, on as many lines as that takes.
     pub fn fact(&mut self, name: &str, value: &str, hand: &Hand) {
-        let rect = self.line(LINE);
-        let painter = self.ui.painter();
-        paint::left(painter, rect.left_center(), name, &Hand::dim(&self.ink));
-        let at = pos2(rect.left() + VALUES, rect.center().y);
-        self.text(at, value, hand, rect.right() - at.x);
+        let top = self.y;
+        let at = pos2(self.left, top + LINE / 2.0);
+        paint::left(self.ui.painter(), at, name, &Hand::dim(&self.ink));
+        let mut part = self.part(self.left + VALUES, self.right, name);
+        part.y += 3.0;
+        part.paragraph(value, hand);
+        self.y = (part.y + 3.0).max(top + LINE);
     }
 
-    /// Lines as the compiler or a panic set them; what is beyond `most` is counted.
+    /// What somebody said in whole sentences, such as a panic: as many lines as that takes.
+    pub fn prose(&mut self, text: &str, most: usize) {
+        let mono = Hand::new(self.ink.mono(), self.ink.text);
+        for line in text.lines().take(most) {
+            self.paragraph(line, &mono);
+        }
+        self.more(text, most);
+    }
+
+    /// Lines as the compiler set them: its drawings would not survive being wrapped.
     pub fn listing(&mut self, text: &str, most: usize) {
         const LEADING: f32 = 18.0;
         let mono = Hand::new(self.ink.mono(), self.ink.text);
@@ -194,22 +202,20 @@ impl<'s> Page<'_, 's> {
             let rect = self.line(LEADING);
             self.text(rect.left_center(), line, &mono, rect.width());
         }
+        self.more(text, most);
+    }
+
+    /// What is beyond so many lines is counted.
+    fn more(&mut self, text: &str, most: usize) {
         let more = text.lines().count().saturating_sub(most);
         if more > 0 {
-            let rect = self.line(LEADING);
+            let rect = self.line(LINE);
             let text = format!("… {more} more lines: copy the report to read them");
-            self.text(
-                rect.left_center(),
-                &text,
-                &Hand::dim(&self.ink),
-                rect.width(),
-            );
+            let dim = Hand::dim(&self.ink);
+            self.text(rect.left_center(), &text, &dim, rect.width());
         }
     }
 }
-
-/// The first line of what unfolds is this high at most: the triangle is centred on it.
-const FOLD_LINE: f32 = 40.0;
 
 /// What takes the focus comes into sight.
 pub(super) fn follow(response: Response) -> Response {

@@ -54,30 +54,31 @@ pub(super) fn named(difference: &Difference) -> String {
 
 /// What is differently defined, and how.
 fn difference(page: &mut Page<'_, '_>, at: usize, difference: &Difference) {
-    const LINES: f32 = 76.0;
+    const LINES: f32 = 90.0;
     let ink = page.ink.clone();
     let name = named(difference);
     let rect = page.line(LINE);
     let mono = Hand::new(ink.mono(), ink.text);
     page.text(rect.left_center(), &name, &mono, rect.width());
-    let mut whole = rect;
     let sides = [
         ("this window", &difference.running),
         ("new build", &difference.offered),
     ];
     for (side, line) in sides {
-        let rect = page.line(LINE - 2.0);
-        whole = whole.union(rect);
-        let hand = Hand::dim(&ink);
-        paint::left(page.ui.painter(), rect.left_center(), side, &hand);
-        let at = pos2(rect.left() + LINES + 14.0, rect.center().y);
+        let top = page.y;
+        let at = pos2(page.left, top + LINE / 2.0);
+        paint::left(page.ui.painter(), at, side, &Hand::dim(&ink));
         let (text, hand) = if line.is_empty() {
             ("has none", Hand::dim(&ink))
         } else {
-            (&**line, mono.clone())
+            (line.trim(), mono.clone())
         };
-        page.text(at, text.trim(), &hand, rect.right() - at.x);
+        let mut part = page.part(page.left + LINES, page.right, side);
+        part.y += 2.0;
+        part.paragraph(text, &hand);
+        page.y = part.y.max(top + LINE);
     }
+    let whole = rect.with_max_y(page.y);
     let spoken = format!(
         "{name} differs. This window: {}. New build: {}",
         difference.running, difference.offered
@@ -96,6 +97,7 @@ pub(super) fn under_way(page: &mut Page<'_, '_>, restart: &Restart) {
             let text = format!("warm restart did not happen: {}", failure.title);
             let place = failure.place.as_ref();
             said::title(page, &text, place, "the warm restart", &failure.message);
+            page.y += 4.0;
             page.listing(&failure.message, 12);
         });
     } else if let Some(progress) = &restart.progress {
@@ -108,9 +110,13 @@ pub(super) fn under_way(page: &mut Page<'_, '_>, restart: &Restart) {
                 page.scene.actions.push(Action::CancelRestart);
             }
             let span = words::span(page.scene.picture.clock.now_ms - restart.since_ms);
-            let text = format!("warm restart: building the window for {span}");
-            let room = response.rect.left() - rect.left() - 10.0;
-            page.text(rect.left_center(), &text, &Hand::body(&page.ink), room);
+            let hand = Hand::label(&page.ink, accent);
+            let painter = page.ui.painter();
+            let title = paint::left(painter, rect.left_center(), "warm restart", &hand);
+            let at = pos2(title.right() + 12.0, rect.center().y);
+            let room = response.rect.left() - at.x - 10.0;
+            let dim = Hand::dim(&page.ink);
+            page.text(at, &format!("building for {span}"), &dim, room);
             attempt::build(page, progress);
         });
     }

@@ -1,7 +1,7 @@
 //! What was said: why an attempt failed, and the compiler's messages.
 
 use warden_toolkit::egui::{Color32, Rect, pos2};
-use warden_view::{Action, Diagnostic, Failure, Level, Module, OpenDiagnostic, Text};
+use warden_view::{Action, Diagnostic, Failure, Level, Module, OpenDiagnostic, Stage, Text};
 
 use super::page::{LINE, Page};
 use super::stage_word;
@@ -23,17 +23,23 @@ pub(super) fn failure(page: &mut Page<'_, '_>, module: &Module, failure: &Failur
     let listed = !module.diagnostics.is_empty() || module.restart_offered.is_some();
     page.block(alarm, true, |page| {
         let text = format!("failed at {}: {}", stage_word(failure.stage), failure.title);
-        // The list of messages has the place already.
-        let place = failure.place.as_ref().filter(|_| !listed);
+        let place = failure.place.as_ref();
         title(page, &text, place, &module.name, &failure.message);
         if !listed {
-            page.listing(&failure.message, MESSAGE_LINES);
+            page.y += 4.0;
+            // Only a compiler draws.
+            if failure.stage == Stage::Build {
+                page.listing(&failure.message, MESSAGE_LINES);
+            } else {
+                page.prose(&failure.message, MESSAGE_LINES);
+            }
         }
     });
     page.y += 8.0;
 }
 
-/// What happened, with the buttons to read on.
+/// What happened, with the buttons to read on: beside it, or under it where there is no room for
+/// both of them.
 pub(super) fn title(
     page: &mut Page<'_, '_>,
     text: &str,
@@ -42,29 +48,27 @@ pub(super) fn title(
     message: &str,
 ) {
     let hand = Hand::body(&page.ink).coloured(page.ink.alarm);
-    let wide = !page.narrow();
-    if !wide {
+    let height = page.ink.theme.spacing.button;
+    let copy = Button::new("Copy").named(format!("Copy the message of {of}"));
+    let top = page.y;
+    let below = page.narrow() && place.is_some();
+    if below {
         page.paragraph(text, &hand);
         page.y += 6.0;
     }
-    let rect = page.line(page.ink.theme.spacing.button);
-    let mut right = rect.right();
-    let copy = Button::new("Copy").named(format!("Copy the message of {of}"));
+    let rect = page.line(height);
     let size = copy.width(page.ui, &page.ink);
+    let mut left = rect.right() - size - 8.0;
     if let Some(place) = place {
-        right -= size + 8.0;
-        right = open_in_editor(page, place, pos2(right, rect.center().y)).left();
-        right -= 8.0;
-        let at = pos2(rect.right(), rect.center().y);
-        copy_message(page, copy, at, message);
-    } else {
-        let at = pos2(right, rect.center().y);
-        right = copy_message(page, copy, at, message).left() - 8.0;
+        left = open_in_editor(page, "Open", place, pos2(left, rect.center().y)).left() - 8.0;
     }
-    if wide {
-        page.text(rect.left_center(), text, &hand, right - rect.left() - 8.0);
+    copy_message(page, copy, rect.right_center(), message);
+    if !below {
+        let mut part = page.part(rect.left(), left - 4.0, "title");
+        part.y = top + 5.0;
+        part.paragraph(text, &hand);
+        page.y = part.y.max(rect.bottom());
     }
-    page.y += 4.0;
 }
 
 fn copy_message(
@@ -72,24 +76,24 @@ fn copy_message(
     copy: Button<'_>,
     at: warden_toolkit::egui::Pos2,
     message: &str,
-) -> Rect {
-    let response = page.button_left_of(copy, at, "copy");
-    if response.clicked() {
+) {
+    if page.button_left_of(copy, at, "copy").clicked() {
         let text = message.to_owned();
         page.scene.actions.push(Action::CopyText { text });
     }
-    response.rect
 }
 
-/// A button that shows the place in the operator's editor. Gives what it took.
-pub(super) fn open_in_editor(
+/// A button that shows the place in the operator's editor; `what` begins its accessible name. Gives
+/// what it took.
+fn open_in_editor(
     page: &mut Page<'_, '_>,
+    what: &str,
     place: &Place,
     at: warden_toolkit::egui::Pos2,
 ) -> Rect {
     let (file, line, column) = place;
-    let open = Button::new("Open in editor").named(format!("Open {file}:{line} in the editor"));
-    let response = page.button_left_of(open, at, &format!("open {file}:{line}:{column}"));
+    let open = Button::new("Open in editor").named(format!("{what} {file}:{line} in the editor"));
+    let response = page.button_left_of(open, at, "open");
     let rect = response.rect;
     if response.clicked() {
         page.scene.actions.push(Action::OpenEditor {
@@ -184,7 +188,7 @@ fn short(place: &Place) -> String {
 /// One message; its whole text under it while it is unfolded. Gives whether it was pressed.
 fn diagnostic(page: &mut Page<'_, '_>, at: usize, said: &Diagnostic, open: bool) -> bool {
     let narrow = page.narrow();
-    let rect = page.line(if narrow { 52.0 } else { 30.0 });
+    let rect = page.line(if narrow { 56.0 } else { 30.0 });
     let ink = page.ink.clone();
     let (word, colour) = (level_word(said.level), level_colour(page, said.level));
     let place = said.place.as_ref();
@@ -203,7 +207,7 @@ fn diagnostic(page: &mut Page<'_, '_>, at: usize, said: &Diagnostic, open: bool)
         right -= width + 8.0;
         pressed.max.x = right;
     }
-    let response = page.fold(pressed, &format!("message {at}"), &spoken, open);
+    let response = page.fold(pressed, y, &format!("message {at}"), &spoken, open);
     let left = rect.left() + 20.0;
     let level = paint::left(
         page.ui.painter(),
@@ -213,7 +217,11 @@ fn diagnostic(page: &mut Page<'_, '_>, at: usize, said: &Diagnostic, open: bool)
     );
     let mono = Hand::new(ink.mono(), ink.dim);
     if let Some(place) = place {
-        let text = short(place);
+        let text = if said.code.is_empty() {
+            short(place)
+        } else {
+            format!("{}  {}", said.code, short(place))
+        };
         if narrow {
             page.text(
                 pos2(left, y_below),
@@ -234,7 +242,8 @@ fn diagnostic(page: &mut Page<'_, '_>, at: usize, said: &Diagnostic, open: bool)
     if let Some(place) = place {
         let y = if narrow { y_below } else { y };
         let mut part = page.part(rect.left(), rect.right(), &format!("place {at}"));
-        open_in_editor(&mut part, place, pos2(rect.right(), y));
+        let what = format!("Open message {} at", at + 1);
+        open_in_editor(&mut part, &what, place, pos2(rect.right(), y));
     }
     if open {
         page.y += 2.0;

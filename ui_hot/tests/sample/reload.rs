@@ -174,11 +174,11 @@ fn refused() -> GenerationRow {
     GenerationRow {
         attempt: 11,
         revision: t("5d618f0+"),
-        at_ms: NOW - 14 * M,
+        at_ms: NOW - 22 * M,
         state: GenerationState::Refused,
         failure: Some(Failure {
             stage: Stage::Build,
-            at_ms: NOW - 14 * M,
+            at_ms: NOW - 22 * M,
             title: t("error[E0425]: cannot find value `colum` in this scope"),
             message: t("error[E0425]: cannot find value `colum` in this scope"),
             place: Some((t("ui_hot/src/queue.rs"), 88, 9)),
@@ -193,6 +193,43 @@ fn with(change: impl FnOnce(&mut Module)) -> Picture {
     let mut modules = picture.reload.modules.to_vec();
     change(&mut modules[0]);
     picture.reload.modules = modules.into();
+    picture
+}
+
+/// Started a moment ago: nothing was attempted yet.
+pub fn untouched() -> Picture {
+    with(|module| {
+        module.generation = 1;
+        module.loaded = 1;
+        module.timings = Arc::default();
+        module.history = Arc::default();
+    })
+}
+
+/// Nothing can be reloaded.
+pub fn nothing() -> Picture {
+    Picture {
+        reload: Reload::default(),
+        ..busy()
+    }
+}
+
+/// The warm restart did not happen: the window does not build.
+pub fn not_restarted() -> Picture {
+    let mut picture = mismatch();
+    picture.reload.restart = Some(Restart {
+        since_ms: NOW - 41 * S,
+        failure: Some(Failure {
+            stage: Stage::Build,
+            at_ms: NOW - 2 * S,
+            title: t("error[E0063]: missing field `palette` in initializer of `UiMemory`"),
+            message: t(
+                "error[E0063]: missing field `palette` in initializer of `UiMemory`\n  --> app/src/keep.rs:38:21\n",
+            ),
+            place: Some((t("app/src/keep.rs"), 38, 21)),
+        }),
+        ..Restart::default()
+    });
     picture
 }
 
