@@ -19,6 +19,9 @@ pub(crate) fn all(scene: &Scene<'_>) -> Vec<Entry> {
     panels(&mut entries);
     themes(scene, &mut entries);
     window(scene, &mut entries);
+    for module in scene.picture.reload.modules.iter() {
+        of_module(module, &mut entries);
+    }
     entries
 }
 
@@ -120,9 +123,6 @@ fn reloads(scene: &Scene<'_>, entries: &mut Vec<Entry>) {
     {
         let title = "Reload all code and files".to_owned();
         entries.push(reload("all", title, Deed::Push(Action::Reload)).cap("Ctrl+Alt+R"));
-    }
-    for module in modules.iter() {
-        of_module(module, entries);
     }
     let title = |text: &str| text.to_owned();
     let building = scene.picture.reload.restart.as_ref();

@@ -58,9 +58,9 @@ pub(crate) struct Entry {
     pub key: String,
     pub kind: Kind,
     pub title: String,
-    /// What is said beside the title. It begins with [`Self::id`].
+    /// What is said beside the title.
     pub about: String,
-    /// The id that is searched too; may be empty.
+    /// The id that is searched too, as [`Self::about`] has it; may be empty.
     pub id: String,
     /// The keys that do the same, where there are any.
     pub cap: &'static str,
@@ -69,7 +69,7 @@ pub(crate) struct Entry {
     pub off: Option<&'static str>,
     /// It was chosen lately.
     pub recent: bool,
-    /// The characters of the title and of the id that matched, from 0, in order.
+    /// The characters of the title and of what is said beside it that matched, from 0, in order.
     pub marks: (Vec<u32>, Vec<u32>),
 }
 
@@ -96,12 +96,13 @@ impl Entry {
         }
     }
 
-    /// An id that is searched, and what is said after it.
-    pub fn with_id(self, id: &str, about: &str) -> Self {
-        let gap = if about.is_empty() { "" } else { "  " };
+    /// An id that is searched, and what is said before and after it.
+    pub fn with_id(self, before: &str, id: &str, after: &str) -> Self {
+        let parts = [before, id, after];
+        let said: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         Self {
             id: id.to_owned(),
-            about: format!("{id}{gap}{about}"),
+            about: said.join("  "),
             ..self
         }
     }
@@ -115,18 +116,21 @@ impl Entry {
         Self { off, ..self }
     }
 
-    /// It ends something of somebody's: the operator is asked first.
+    /// The operator is asked first.
     pub fn asks(&self) -> bool {
         matches!(&self.deed, Deed::Ask(dialog) if *dialog != Dialog::Keys)
     }
+
+    /// It ends something of somebody's.
+    pub fn ends(&self) -> bool {
+        self.asks() && self.deed != Deed::Ask(Dialog::Reset)
+    }
 }
 
-/// What is searched of a line, in this order: a match in the title counts most.
-pub(crate) fn searched(into: &mut String, title: &str, id: &str, kind: Kind) {
+/// What is searched of a line: a match in the title counts most.
+pub(crate) fn searched(into: &mut String, title: &str, id: &str) {
     into.clear();
     into.push_str(title);
     into.push(' ');
     into.push_str(id);
-    into.push(' ');
-    into.push_str(kind.word());
 }

@@ -47,6 +47,7 @@ pub fn palette_draw(
         return;
     }
     if ui_memory.palette.is_none() {
+        show::give_back(ui);
         if !keys::taken(ui, Modifiers::COMMAND, Key::K) {
             return;
         }

@@ -154,6 +154,8 @@ fn row(ui: &Ui, rect: Rect, ink: &Ink<'_>, entry: &Entry, lit: bool) -> bool {
     let enabled = entry.off.is_none();
     let response = ui.interact(rect, row_id(entry), Sense::CLICK);
     response.widget_info(|| WidgetInfo::selected(Role::ListBoxOption, enabled, lit, spoken(entry)));
+    ui.ctx()
+        .accesskit_node_builder(response.id, |node| node.set_selected(lit));
     let painter = ui.painter();
     if lit {
         painter.rect_filled(rect, 0.0, ink.selected);
@@ -167,7 +169,7 @@ fn row(ui: &Ui, rect: Rect, ink: &Ink<'_>, entry: &Entry, lit: bool) -> bool {
     let mut right = rect.right() - ink.theme.spacing.pad;
     let kind = if !enabled {
         ink.dim
-    } else if entry.asks() {
+    } else if entry.ends() {
         ink.alarm
     } else if lit {
         ink.accent
@@ -190,12 +192,12 @@ fn row(ui: &Ui, rect: Rect, ink: &Ink<'_>, entry: &Entry, lit: bool) -> bool {
     // A long name leaves what is said beside it a third of the room.
     let room = right - at.x;
     let share = if about.is_empty() { room } else { room * 0.64 };
-    let (in_title, in_id) = &entry.marks;
+    let (in_title, in_about) = &entry.marks;
     let marks = (&**in_title, ink.accent);
     let title = paint::left_marked(painter, at, &entry.title, &body, marks, share);
     let beside = pos2(title.rect.right() + 14.0, y);
-    let in_id = if enabled { &**in_id } else { &[] };
-    let marks = (in_id, ink.accent);
+    let in_about = if enabled { &**in_about } else { &[] };
+    let marks = (in_about, ink.accent);
     let hand = Hand::dim(ink);
     let set = paint::left_marked(painter, beside, about, &hand, marks, right - beside.x);
     let response = response.on_hover_cursor(CursorIcon::PointingHand);

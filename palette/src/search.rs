@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use nucleo_matcher::pattern::{AtomKind, CaseMatching, Normalization, Pattern};
+use nucleo_matcher::pattern::{Atom, AtomKind, CaseMatching, Normalization};
 use nucleo_matcher::{Config, Matcher, Utf32Str};
 use ui_kit::scene::Scene;
 use warden_view::{Text, Waiter};
@@ -14,9 +14,47 @@ use crate::{commands, rows};
 /// So many are shown: more are narrowed by typing on.
 pub(crate) const SHOWN: usize = 50;
 
-/// A recent choice counts as much as one more letter that matches; among them the last counts most.
-/// A letter is 16 in `nucleo_matcher`.
-const RECENT: u32 = 16;
+/// What `nucleo_matcher` gives for a letter that matches, before what it adds at the beginning of a
+/// word and takes off for gaps.
+const LETTER: u32 = 16;
+
+/// A letter must score as much on average. Below that letters are strewn over a name by chance.
+const WEAKEST: u32 = 14;
+
+/// What is typed, as words that must all match.
+#[derive(Default)]
+struct Needle {
+    words: Vec<(String, Atom)>,
+    /// What a match must score.
+    weakest: u32,
+}
+
+impl Needle {
+    fn of(text: &str) -> Self {
+        let atom = |word| {
+            Atom::new(
+                word,
+                CaseMatching::Ignore,
+                Normalization::Smart,
+                AtomKind::Fuzzy,
+                false,
+            )
+        };
+        let words: Vec<(String, Atom)> = text
+            .split_whitespace()
+            .map(|word| (word.to_lowercase(), atom(word)))
+            .collect();
+        let letters: u32 = words.iter().map(|(word, _)| letters(word)).sum();
+        Self {
+            words,
+            weakest: (WEAKEST * letters).max(1),
+        }
+    }
+}
+
+fn letters(text: &str) -> u32 {
+    u32::try_from(text.chars().count()).unwrap_or(u32::MAX)
+}
 
 /// What was found. It is worked out again where it is missing, so a copy starts without it.
 #[derive(Debug, Default)]
@@ -73,33 +111,47 @@ impl Default for Scratch {
 }
 
 impl Scratch {
-    /// From 1; 0 where it does not match.
-    fn score(&mut self, pattern: &Pattern, title: &str, id: &str, kind: Kind) -> u32 {
-        searched(&mut self.text, title, id, kind);
+    /// From 1; 0 where it does not match. A word may be that of the kind, too, from its beginning.
+    fn score(&mut self, needle: &Needle, title: &str, id: &str, kind: Kind) -> u32 {
+        searched(&mut self.text, title, id);
         let text = Utf32Str::new(&self.text, &mut self.characters);
-        let score = pattern.score(text, &mut self.matcher);
-        score.map_or(0, |score| score + 1)
+        let mut sum = 1;
+        for (word, atom) in &needle.words {
+            let in_text = atom.score(text, &mut self.matcher).map(u32::from);
+            let is_kind = kind.word().starts_with(&**word);
+            let as_kind = is_kind.then(|| LETTER * letters(word));
+            match in_text.max(as_kind) {
+                Some(score) => sum += score,
+                None => return 0,
+            }
+        }
+        sum
     }
 
     /// Which characters of title and id matched.
-    fn mark(&mut self, pattern: &Pattern, entry: &mut Entry) {
-        searched(&mut self.text, &entry.title, &entry.id, entry.kind);
+    fn mark(&mut self, needle: &Needle, entry: &mut Entry) {
+        searched(&mut self.text, &entry.title, &entry.id);
         let text = Utf32Str::new(&self.text, &mut self.characters);
         let mut places = Vec::new();
-        pattern.indices(text, &mut self.matcher, &mut places);
+        for (word, atom) in &needle.words {
+            let mut of_word = Vec::new();
+            let score = atom.indices(text, &mut self.matcher, &mut of_word);
+            // Where it is the kind that matches, strewn letters are no match.
+            if score.is_some_and(|score| u32::from(score) >= WEAKEST * letters(word)) {
+                places.append(&mut of_word);
+            }
+        }
         places.sort_unstable();
         places.dedup();
-        let count = |text: &str| u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
-        let (title, id) = (count(&entry.title), count(&entry.id));
-        let id_from = title + 1;
-        let in_id = id_from..id_from + id;
-        let marks = |keep: &dyn Fn(u32) -> Option<u32>| {
-            places.iter().filter_map(|place| keep(*place)).collect()
-        };
-        entry.marks = (
-            marks(&|place| (place < title).then_some(place)),
-            marks(&|place| in_id.contains(&place).then(|| place - id_from)),
-        );
+        let title = letters(&entry.title);
+        let before = entry.about.find(&entry.id).unwrap_or(0);
+        let before = letters(entry.about.get(..before).unwrap_or_default());
+        let split = places.partition_point(|place| *place < title);
+        // Between title and id stands a space.
+        let in_id = places[split..].iter();
+        entry.marks.1 = in_id.map(|place| place - title - 1 + before).collect();
+        places.truncate(split);
+        entry.marks.0 = places;
     }
 }
 
@@ -110,8 +162,7 @@ struct Best(Vec<(Reverse<u32>, usize)>);
 impl Best {
     fn offer(&mut self, score: u32, order: usize) {
         let offered = (Reverse(score), order);
-        if score == 0 || self.0.len() == SHOWN && self.0.last().is_some_and(|last| *last < offered)
-        {
+        if self.0.len() == SHOWN && self.0.last().is_some_and(|last| *last < offered) {
             return;
         }
         let at = self.0.partition_point(|kept| *kept < offered);
@@ -134,12 +185,7 @@ impl Found {
             return;
         }
         let scratch = self.scratch.get_or_insert_default();
-        let pattern = Pattern::new(
-            needle,
-            CaseMatching::Ignore,
-            Normalization::Smart,
-            AtomKind::Fuzzy,
-        );
+        let wanted = Needle::of(needle);
         let queue = &scene.picture.queue;
         let mut few: Vec<Entry> = commands::all(scene)
             .into_iter()
@@ -149,11 +195,16 @@ impl Found {
         self.matching = 0;
         let mut best = Best::default();
         for (order, entry) in few.iter_mut().enumerate() {
-            let score = scratch.score(&pattern, &entry.title, &entry.id, entry.kind);
-            self.matching += usize::from(score > 0);
+            let score = scratch.score(&wanted, &entry.title, &entry.id, entry.kind);
             let place = recent.iter().position(|key| *key == entry.key);
             entry.recent = place.is_some();
-            best.offer(raised(score, place), order);
+            let score = raised(score, place);
+            if score >= wanted.weakest {
+                self.matching += 1;
+                // What cannot be done now stands behind what can.
+                let behind = if entry.off.is_some() { 2 * LETTER } else { 0 };
+                best.offer(score.saturating_sub(behind).max(1), order);
+            }
         }
         if needle.is_empty() {
             // Everything matches alike: the first of them, and those that were chosen lately.
@@ -169,11 +220,12 @@ impl Found {
                 }
             }
         } else {
-            self.waiters
-                .update(queue, needle, &pattern, scratch, recent);
+            self.waiters.update(queue, needle, &wanted, scratch, recent);
             for (order, score) in self.waiters.scores.iter().enumerate() {
-                self.matching += usize::from(*score > 0);
-                best.offer(*score, few.len() + order);
+                if *score >= wanted.weakest {
+                    self.matching += 1;
+                    best.offer(*score, few.len() + order);
+                }
             }
         }
         self.entries = best
@@ -190,7 +242,7 @@ impl Found {
             .collect();
         if !needle.is_empty() {
             for entry in &mut self.entries {
-                scratch.mark(&pattern, entry);
+                scratch.mark(&wanted, entry);
             }
         }
         self.of = Some((serial, needle.to_owned()));
@@ -204,7 +256,7 @@ impl Waiters {
         &mut self,
         queue: &Arc<[Arc<Waiter>]>,
         needle: &str,
-        pattern: &Pattern,
+        wanted: &Needle,
         scratch: &mut Scratch,
         recent: &[String],
     ) {
@@ -225,7 +277,7 @@ impl Waiters {
                 Some(0) if narrowed => 0,
                 _ => {
                     let score =
-                        scratch.score(pattern, &waiter.client, &waiter.request, Kind::Waiter);
+                        scratch.score(wanted, &waiter.client, &waiter.request, Kind::Waiter);
                     raised(score, recent_place(recent, &waiter.request))
                 }
             });
@@ -257,11 +309,12 @@ impl Former<'_> {
     }
 }
 
-/// A match that was chosen lately, at that place among the recent ones, counts for more.
+/// A match that was chosen lately counts as much as one with one more letter, and the last choice
+/// counts most. `place` is that among the recent ones.
 fn raised(score: u32, place: Option<usize>) -> u32 {
     match (score, place) {
         (0, _) | (_, None) => score,
-        (_, Some(place)) => score + RECENT + 8 - u32::try_from(place).unwrap_or(u32::MAX).min(8),
+        (_, Some(place)) => score + LETTER + 8 - u32::try_from(place).unwrap_or(u32::MAX).min(8),
     }
 }
 

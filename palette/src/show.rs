@@ -129,13 +129,29 @@ fn opened(ui: &Ui, memory: &mut Remembered) {
 fn close(ui: &Ui, scene: &mut Scene<'_>, memory: &mut Remembered) {
     scene.memory.palette = None;
     memory.forget_search();
+    ui.ctx().data_mut(|data| {
+        let former = data.remove_temp::<Option<Id>>(former_focus());
+        data.insert_temp(giving_back(), former.flatten());
+    });
+    ui.ctx()
+        .memory_mut(|memory| memory.surrender_focus(field_id()));
+    ui.ctx().request_repaint();
+}
+
+fn giving_back() -> Id {
+    id().with("giving back")
+}
+
+/// Gives the focus back to what had it before. A frame after closing: until then egui keeps it from
+/// whatever lies under a modal layer.
+pub(crate) fn give_back(ui: &Ui) {
     let former = ui
         .ctx()
-        .data_mut(|data| data.remove_temp::<Option<Id>>(former_focus()));
-    ui.ctx().memory_mut(|memory| match former.flatten() {
-        Some(id) => memory.request_focus(id),
-        None => memory.surrender_focus(field_id()),
-    });
+        .data_mut(|data| data.remove_temp::<Option<Id>>(giving_back()));
+    if let Some(id) = former.flatten() {
+        ui.ctx().memory_mut(|memory| memory.request_focus(id));
+        ui.ctx().request_repaint();
+    }
 }
 
 /// Always as tall as its fullest list, so that nothing moves while somebody types.
@@ -170,10 +186,13 @@ fn body(
     }
     memory.update(scene, &typed);
     let lit = list::light(memory, presses.step);
-    paint::head_rule(ui.painter(), head, head.bottom() - 0.5, &ink);
+    // Rules end where the outline begins.
+    let edge = vec2(ink.theme.shape.strong - ink.theme.shape.line, 0.0);
+    let (under_head, over_foot) = (head.shrink2(edge), foot.shrink2(edge));
+    paint::head_rule(ui.painter(), under_head, head.bottom() - 0.5, &ink);
     count(ui, head, &ink, memory);
     let clicked = list::show(ui, rows, &ink, memory, &lit, &typed);
-    paint::rule(ui.painter(), foot, foot.top() + 0.5, &ink);
+    paint::rule(ui.painter(), over_foot, foot.top() + 0.5, &ink);
     let entry = lit.at.and_then(|at| memory.found.entries.get(at));
     hints(ui, foot, &ink, entry);
     point_to(ui, entry);
@@ -229,14 +248,14 @@ fn count(ui: &Ui, head: Rect, ink: &Ink<'_>, memory: &Remembered) {
     let (matching, total) = (memory.found.matching, memory.found.total);
     let number = |n: usize| words::number(n as u64);
     let text = if matching == total {
-        number(total)
+        words::counted(total, "entry", "entries")
     } else {
         format!("{} of {}", number(matching), number(total))
     };
     let at = pos2(head.right() - ink.theme.spacing.pad, head.center().y);
     let set = paint::right(ui.painter(), at, &text, &Hand::dim(ink));
     let response = ui.interact(set, id().with("count"), Sense::hover());
-    response.widget_info(|| WidgetInfo::labeled(Role::Status, true, format!("{text} match")));
+    response.widget_info(|| WidgetInfo::labeled(Role::Status, true, format!("Matches: {text}")));
 }
 
 /// The keys, and what Enter would do.

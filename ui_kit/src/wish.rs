@@ -32,9 +32,16 @@ impl Wish {
         ctx.request_repaint();
     }
 
-    /// What is asked, once.
+    /// What is asked, once. Nothing while egui still keeps the keyboard from what lies under a modal
+    /// layer: a frame after that was drawn last.
     #[must_use]
     pub fn take(ctx: &Context) -> Option<Self> {
+        if ctx.memory(|memory| memory.top_modal_layer().is_some()) {
+            if ctx.data(|data| data.get_temp::<usize>(id()).is_some()) {
+                ctx.request_repaint();
+            }
+            return None;
+        }
         let number = ctx.data_mut(|data| data.remove_temp::<usize>(id()))?;
         match number {
             0 => Some(Self::Reveal),
