@@ -19,8 +19,9 @@ use warden::stream::{EndedRow, GrantedRow, Row};
 use warden::wire::{
     Counters, GpuState, GpuStatus, LeaseStatus, Outcome, Status, WaiterStatus, Why, WhyCode,
 };
-use warden_app::{Functions, Projection, ThreadClock, WindowClock};
-use warden_reload::catch;
+use warden_app::{Drawing, Functions, Projection, ThreadClock, WindowClock};
+use warden_hot::{Panicked, guard};
+use warden_reload::call;
 use warden_toolkit::egui::{self, Memory};
 use warden_view::{Picture, Theme, UiMemory};
 
@@ -90,14 +91,16 @@ impl Stage {
         projection.renewed(&snapshot, &clock);
         clock.follow();
         let functions = Functions {
-            draw: ui_hot::ui_hot_draw,
-            style: ui_hot::ui_hot_style,
+            draw: Drawing::Plain(ui_hot::ui_hot_draw),
+            style: Some(ui_hot::ui_hot_style),
+            memory: None,
         };
         let theme = Theme::nerv();
         let ctx = egui::Context::default();
         let mut first = ctx.run_ui(egui::RawInput::default(), |_| {});
         first.textures_delta.clear();
-        (functions.style)(&ctx, &theme);
+        let styled = functions.style.map(|style| style(&ctx, &theme));
+        assert_eq!(styled, Some(Ok(())));
         Self {
             ctx,
             functions,
@@ -171,7 +174,8 @@ impl Stage {
         let mut actions = Vec::new();
         ctx.run_ui(input, |ui| {
             let undo = (memory.clone(), ui.ctx().memory(Memory::clone));
-            let drawn = catch(|| (functions.draw)(ui, picture, theme, memory, &mut actions));
+            let shown = (&*picture, &*theme);
+            let drawn = call(|| functions.draw(ui, shown, memory, None, &mut actions));
             assert!(drawn.is_ok(), "{drawn:?}");
             black_box(undo);
         })
@@ -181,10 +185,10 @@ impl Stage {
     fn delegation(&mut self) -> serde_json::Value {
         const CALLS: u32 = 1_000_000;
         const COPIES: u32 = 1_000;
-        let nothing: fn(u64) -> u64 = black_box(|n| n);
+        let nothing: fn(u64) -> Result<u64, Panicked> = black_box(|n| guard(|| n));
         let started = Instant::now();
         for n in 0..u64::from(CALLS) {
-            black_box(catch(|| nothing(n)).is_ok());
+            black_box(call(|| nothing(n)).is_ok());
         }
         let call = started.elapsed() / CALLS;
         let started = Instant::now();

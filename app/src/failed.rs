@@ -12,15 +12,15 @@ use warden_view::{Action, Picture, Rgba, Theme};
 
 /// The tint's edge pulses for so long.
 const PULSE: Duration = Duration::from_secs(2);
-/// Lines of the message that the banner shows without scrolling.
-const LINES: usize = 9;
+/// Lines of the message that the banner shows without scrolling; the reload panel has all of it.
+const LINES: usize = 6;
 const HEAD_SIZE: f32 = 19.0;
 const TEXT_SIZE: f32 = 13.0;
-const HEAD_HEIGHT: f32 = 40.0;
+const HEAD_HEIGHT: f32 = 34.0;
 const LINE_HEIGHT: f32 = 17.0;
 const PAD: f32 = 12.0;
 /// The height of the stripes, and half their distance.
-const HAZARD: f32 = 10.0;
+const HAZARD: f32 = 8.0;
 
 /// What it is drawn from.
 #[derive(Debug)]
@@ -29,17 +29,15 @@ pub struct Shown<'a> {
     pub picture: &'a Picture,
     /// In whose colours.
     pub theme: &'a Theme,
-    /// How the module stands; none where the code is linked in.
+    /// The newest failure that no success has cleared.
+    pub failure: Option<Failure>,
+    /// How that module stands, or else the first one; none where the code is linked in.
     pub status: Option<Status>,
     /// When the failure came up.
     pub failed_at: Option<Instant>,
 }
 
 impl Shown<'_> {
-    fn failure(&self) -> Option<&Failure> {
-        self.status.as_ref()?.failure.as_ref()
-    }
-
     fn stage_now(&self) -> Option<Stage> {
         self.status.as_ref()?.stage.map(|(stage, _)| stage)
     }
@@ -48,17 +46,17 @@ impl Shown<'_> {
 /// Draws the banner along the top edge, if there is a failure to tell of, and says how far down it
 /// reaches. It lies over whatever the hot code draws, menus and dialogs too.
 pub fn banner(ui: &mut Ui, shown: &Shown<'_>, actions: &mut Vec<Action>) -> Option<Rect> {
-    let failure = shown.failure()?;
-    let lines = failure.message.lines().count().clamp(1, LINES);
+    let failure = shown.failure.as_ref()?;
+    let lines = excerpt(&failure.message).lines().count().max(1);
     let told_at_once = failure.message == failure.title;
     let more = if told_at_once {
         0.0
     } else {
-        lines as f32 * LINE_HEIGHT + PAD
+        lines as f32 * LINE_HEIGHT + PAD / 2.0
     };
     let window = ui.max_rect();
     let gap = shown.theme.spacing.gap;
-    let height = HAZARD + HEAD_HEIGHT + 1.5 * LINE_HEIGHT + more + PAD + gap;
+    let height = HAZARD + HEAD_HEIGHT + LINE_HEIGHT + more + PAD / 2.0 + gap;
     let height = height.min(window.height() / 2.0);
     let place = Rect::from_min_size(window.min, vec2(window.width(), height));
     egui::Area::new(Id::unique("warden reload banner"))
@@ -111,7 +109,8 @@ fn told(ui: &mut Ui, shown: &Shown<'_>, failure: &Failure, whole: bool, actions:
     let colours = &shown.theme.colours;
     ui.horizontal(|ui| {
         ui.set_height(HEAD_HEIGHT - PAD);
-        let words = RichText::new(heading(failure.stage)).font(head_font(ui.ctx()));
+        let words = format!("{}  {}", heading(failure.stage), failure.module);
+        let words = RichText::new(words).font(head_font(ui.ctx()));
         ui.label(words.color(colour(colours.alarm)));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             buttons(ui, shown, failure, actions);
@@ -130,8 +129,14 @@ fn told(ui: &mut Ui, shown: &Shown<'_>, failure: &Failure, whole: bool, actions:
         .color(colour(colours.text));
     ui.add(egui::Label::new(title).truncate());
     if whole {
-        message(ui, shown.theme, &failure.message, "banner message");
+        message(ui, shown.theme, excerpt(&failure.message), "banner message");
     }
+}
+
+/// The beginning of a message, with its first lines whole.
+fn excerpt(message: &str) -> &str {
+    let end = message.match_indices('\n').nth(LINES - 1);
+    end.map_or(message, |(end, _)| &message[..end])
 }
 
 /// The theme's face for headings, where the hot code has put it in place.
@@ -245,7 +250,7 @@ pub fn plain_page(ui: &mut Ui, shown: &Shown<'_>, actions: &mut Vec<Action>) {
     ui.painter().rect_filled(page, 0.0, colour(colours.ground));
     let inner = UiBuilder::new().max_rect(page.shrink(2.0 * PAD));
     ui.scope_builder(inner, |ui| {
-        match (shown.failure(), shown.stage_now()) {
+        match (&shown.failure, shown.stage_now()) {
             (Some(failure), _) => {
                 let words = format!("{}  ·  no generation runs", heading(failure.stage));
                 line(ui, &words, HEAD_SIZE, colours.alarm);
@@ -262,7 +267,7 @@ pub fn plain_page(ui: &mut Ui, shown: &Shown<'_>, actions: &mut Vec<Action>) {
         }
         ui.add_space(PAD);
         if shown.status.is_some() {
-            ui.horizontal(|ui| match shown.failure() {
+            ui.horizontal(|ui| match &shown.failure {
                 Some(failure) => buttons(ui, shown, failure, actions),
                 None => reload_button(ui, shown, actions),
             });
@@ -270,7 +275,7 @@ pub fn plain_page(ui: &mut Ui, shown: &Shown<'_>, actions: &mut Vec<Action>) {
         ui.add_space(PAD);
         queue(ui, shown);
         ui.add_space(PAD);
-        if let Some(failure) = shown.failure() {
+        if let Some(failure) = &shown.failure {
             let place = failure
                 .place
                 .as_ref()

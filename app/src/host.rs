@@ -5,12 +5,13 @@
 //! out. When the hot code panics, everything it had changed is put back and the pass is discarded:
 //! egui runs another one at once, with the last good generation or with the host's own page.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use warden_reload::{Caught, Outcome, catch};
+use warden_reload::{Caught, Generation, Outcome, Snapshot, call};
 use warden_toolkit::egui::{self, Event, Memory};
 use warden_view::{Action, Clock, Link, LinkState, Picture, UiMemory};
 
@@ -18,14 +19,15 @@ use crate::clock::WindowClock;
 use crate::cost::ThreadClock;
 use crate::failed::{self, Shown};
 use crate::feed::{Feed, Wake};
-use crate::hot::{Functions, Hot};
-use crate::keep::{Keeper, Kept};
-use crate::modules;
+use crate::hot::{Hot, Scene, TakenBack};
+use crate::keep::{Keeper, Kept, Resume};
+use crate::modules::Modules;
 use crate::options::Options;
 use crate::orders::Orders;
 use crate::report::Reporter;
+use crate::restart::Restart;
 use crate::themes::Themes;
-use crate::{editor, keys};
+use crate::{editor, keys, modules};
 
 /// How many passes a frame may take: two as egui has it, and for each of a good and an older
 /// generation that panic one more, and one for the plain page.
@@ -39,6 +41,8 @@ pub struct Host {
     clock: WindowClock,
     hot: Hot,
     feed: Feed,
+    modules: Modules,
+    restart: Restart,
     orders: Orders,
     themes: Themes,
     keeper: Keeper,
@@ -46,6 +50,8 @@ pub struct Host {
     wake: Wake,
     picture: Picture,
     memory: UiMemory,
+    /// What a window left that was restarted; taken up by the first frame.
+    resume: Option<Resume>,
     /// Fonts and style are to be put in place before the next frame.
     restyle: bool,
     /// What the hot code must be given once more, since the pass that had it was discarded.
@@ -53,9 +59,20 @@ pub struct Host {
     /// The banner's pulse began then.
     failed_at: Option<Instant>,
     kept_at: Instant,
+    /// Something may have changed since.
+    keep_due: bool,
     frames: u64,
     cost: ThreadClock,
     undo_cost: Duration,
+    /// What each module's drawing has cost in this frame, while it is on probation.
+    costs: Vec<Duration>,
+}
+
+/// What hot code may change of the host's state.
+#[derive(Clone, Debug)]
+struct Changeable {
+    memory: UiMemory,
+    egui: Memory,
 }
 
 /// What a host is made of.
@@ -85,6 +102,8 @@ impl Host {
             clock: WindowClock::start(),
             hot: parts.hot,
             feed: parts.feed,
+            modules: Modules::default(),
+            restart: Restart::of_this(),
             orders: Orders::default(),
             themes: parts.themes,
             keeper: parts.keeper,
@@ -92,6 +111,8 @@ impl Host {
             wake: parts.wake,
             picture,
             memory: parts.kept.memory,
+            keep_due: parts.kept.resume.is_some(),
+            resume: parts.kept.resume,
             restyle: true,
             unheard: Vec::new(),
             failed_at: None,
@@ -99,6 +120,7 @@ impl Host {
             frames: 0,
             cost: ThreadClock::default(),
             undo_cost: Duration::ZERO,
+            costs: Vec::new(),
         };
         let wanted = options.theme.as_deref().unwrap_or(&parts.kept.theme);
         if !host.themes.choose(wanted) {
@@ -139,13 +161,37 @@ impl Host {
         ctx.options_mut(|options| {
             options.max_passes = MAX_PASSES;
         });
-        if let Some(generation) = self.hot.swap() {
+        if let Some(resume) = self.resume.take() {
+            resume.apply(ctx);
+        }
+        self.judge(ctx);
+        let memory = &self.memory;
+        let capture = || {
+            Snapshot::new(Changeable {
+                memory: memory.clone(),
+                egui: ctx.memory(Memory::clone),
+            })
+        };
+        for (module, generation) in self.hot.swap(capture) {
             self.restyle = true;
-            self.reporter.generation(&generation);
+            self.reporter.generation(module, &generation);
         }
         // Before the first pass egui has no fonts yet: see `ui`.
         if self.frames > 0 && std::mem::take(&mut self.restyle) {
             self.style(ctx);
+        }
+    }
+
+    /// Tells what the frame before cost those that must prove themselves.
+    fn judge(&mut self, ctx: &egui::Context) {
+        for (at, cost) in std::mem::take(&mut self.costs).into_iter().enumerate() {
+            if cost.is_zero() {
+                continue;
+            }
+            if let Some(taken_back) = self.hot.drew(at, cost) {
+                self.taken_back(ctx, taken_back);
+                self.restyle = true;
+            }
         }
     }
 
@@ -172,12 +218,11 @@ impl Host {
             self.themes.next();
             self.themes_changed(&ctx);
         }
-        let drawn = match self.hot.functions() {
-            Some(functions) => self.below_banner(ui, functions, &mut actions),
-            None => {
-                failed::plain_page(ui, &self.shown(), &mut actions);
-                true
-            }
+        let drawn = if self.hot.can_draw() {
+            self.below_banner(ui, &mut actions)
+        } else {
+            failed::plain_page(ui, &self.shown(), &mut actions);
+            true
         };
         for action in actions {
             self.act(&ctx, action);
@@ -189,29 +234,31 @@ impl Host {
         self.keep(&ctx);
         self.ask_for_next(&ctx);
         self.tell();
+        if self.restart.is_ready() {
+            self.restart(&ctx);
+        }
     }
 
     /// The last chance to write what is remembered.
     pub fn close(&mut self) {
-        self.keeper.flush();
+        self.flush();
     }
 
     fn shown(&self) -> Shown<'_> {
+        let failure = self.hot.last_error();
+        let ground = self.hot.entries().next().map(|entry| entry.name);
+        let whose = failure.as_ref().map(|failure| failure.module.as_str());
         Shown {
             picture: &self.picture,
             theme: self.themes.current(),
-            status: self.hot.status(),
+            status: whose.or(ground).and_then(|name| self.hot.status(name)),
+            failure,
             failed_at: self.failed_at,
         }
     }
 
     /// False when the hot code panicked.
-    fn below_banner(
-        &mut self,
-        ui: &mut egui::Ui,
-        functions: Functions,
-        actions: &mut Vec<Action>,
-    ) -> bool {
+    fn below_banner(&mut self, ui: &mut egui::Ui, actions: &mut Vec<Action>) -> bool {
         let shown = self.shown();
         let banner = failed::banner(ui, &shown, actions);
         let rest = egui::Rect::from_min_max(
@@ -224,40 +271,89 @@ impl Host {
         if banner.is_some() {
             failed::tint(ui.ctx(), rest, &shown);
         }
-        self.draw(ui, rest, functions, actions)
+        self.draw(ui, rest, actions)
     }
 
-    /// Calls the hot code, and undoes everything if it panics: false then.
-    fn draw(
-        &mut self,
-        ui: &mut egui::Ui,
-        rest: egui::Rect,
-        functions: Functions,
-        actions: &mut Vec<Action>,
-    ) -> bool {
+    /// Has every hot module draw, and undoes everything if one of them panics: false then.
+    fn draw(&mut self, ui: &mut egui::Ui, rest: egui::Rect, actions: &mut Vec<Action>) -> bool {
         let ctx = ui.ctx().clone();
         let copying = ThreadClock::start();
-        let (memory, egui_memory) = (self.memory.clone(), ctx.memory(Memory::clone));
+        let before = Changeable {
+            memory: self.memory.clone(),
+            egui: ctx.memory(Memory::clone),
+        };
+        let memories = self.hot.copy_memories();
         self.undo_cost += copying.elapsed();
         let events = ctx.input(|input| input.events.clone());
         let wished = actions.len();
-        let theme = Arc::clone(self.themes.current());
-        let result = catch(|| {
-            let place = egui::UiBuilder::new().id_salt("hot").max_rect(rest);
-            ui.scope_builder(place, |ui| {
-                (functions.draw)(ui, &self.picture, &theme, &mut self.memory, actions);
-            });
-        });
-        let drawn = result.is_ok();
-        if let Err(caught) = result {
-            self.memory = memory;
-            ctx.memory_mut(|memory| *memory = egui_memory);
-            actions.truncate(wished);
-            self.unheard = events;
-            self.fall_back(&ctx, &caught);
-            ctx.request_discard("the hot code panicked");
+        let drawn = match memories {
+            Ok(memories) => (0..self.hot.len())
+                .try_for_each(|at| self.draw_layer(ui, rest, at, actions))
+                .inspect_err(|_| self.hot.put_memories_back(memories)),
+            Err(failed) => Err(failed),
+        };
+        let Err((at, caught)) = drawn else {
+            return true;
+        };
+        self.put_back(&ctx, &before);
+        actions.truncate(wished);
+        self.unheard = events;
+        self.costs.clear();
+        if let Some(taken_back) = self.hot.panicked(at, &caught) {
+            self.taken_back(&ctx, taken_back);
         }
-        drawn
+        self.style(&ctx);
+        ctx.request_discard("hot code panicked");
+        false
+    }
+
+    /// Has one module draw. What it changed before it panicked stays changed.
+    fn draw_layer(
+        &mut self,
+        ui: &mut egui::Ui,
+        rest: egui::Rect,
+        at: usize,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), (usize, Caught)> {
+        let (Some(functions), Some(entry)) = (self.hot.functions(at), self.hot.entries().nth(at))
+        else {
+            return Ok(());
+        };
+        let place = egui::UiBuilder::new().id_salt(entry.name).max_rect(rest);
+        let measured = self.hot.is_on_probation(at).then(ThreadClock::start);
+        let shown = (&self.picture, &**self.themes.current());
+        let cell = self.hot.memory(at);
+        let mut own = cell.lock();
+        let memory = &mut self.memory;
+        let drawn = call(|| {
+            let draw = |ui: &mut egui::Ui| functions.draw(ui, shown, memory, own.as_mut(), actions);
+            ui.scope_builder(place, draw).inner
+        });
+        if let Some(started) = measured {
+            self.costs.resize(self.hot.len(), Duration::ZERO);
+            self.costs[at] += started.elapsed();
+        }
+        drawn.map_err(|caught| (at, caught))
+    }
+
+    fn put_back(&mut self, ctx: &egui::Context, state: &Changeable) {
+        self.memory = state.memory.clone();
+        ctx.memory_mut(|memory| *memory = state.egui.clone());
+    }
+
+    /// A module runs an older generation from now on. What it had changed while on probation is
+    /// undone.
+    fn taken_back(&mut self, ctx: &egui::Context, TakenBack { module, how }: TakenBack) {
+        let number = |generation: &Option<Arc<Generation>>| {
+            generation.as_ref().map(|generation| generation.number())
+        };
+        let title = &how.failure.title;
+        tracing::error!(module, title, "a generation is taken back");
+        self.reporter
+            .rolled_back(module, number(&how.from), number(&how.to), title);
+        if let Some(state) = how.snapshot.as_ref().and_then(Snapshot::get::<Changeable>) {
+            self.put_back(ctx, state);
+        }
     }
 
     /// Text and keys that came in with a discarded pass are heard by the next one.
@@ -268,22 +364,18 @@ impl Host {
         }
     }
 
-    fn fall_back(&mut self, ctx: &egui::Context, caught: &Caught) {
-        tracing::error!(
-            message = caught.message,
-            "the hot code panicked; it is taken back"
-        );
-        self.hot.panicked(caught);
-        self.style(ctx);
-    }
-
-    /// Style is hot code too. One that panics is taken back, until one does not or none is left.
+    /// Style is hot code too. A module that panics over it is taken back, until it does not or none
+    /// of it is left.
     fn style(&mut self, ctx: &egui::Context) {
         let theme = Arc::clone(self.themes.current());
-        while let Some(functions) = self.hot.functions() {
-            match catch(|| (functions.style)(ctx, &theme)) {
-                Ok(()) => break,
-                Err(caught) => self.hot.panicked(&caught),
+        for at in 0..self.hot.len() {
+            while let Some(style) = self.hot.functions(at).and_then(|functions| functions.style) {
+                let Err(caught) = call(|| style(ctx, &theme)) else {
+                    break;
+                };
+                if let Some(taken_back) = self.hot.panicked(at, &caught) {
+                    self.taken_back(ctx, taken_back);
+                }
             }
         }
     }
@@ -299,24 +391,46 @@ impl Host {
         }
         self.picture.clock.now_ms = now_ms;
         self.orders.update(&mut self.picture);
-        let modules = modules::all(&self.hot, &self.themes);
-        if *self.picture.reload.modules != *modules {
-            self.picture.reload.modules = modules;
-            self.picture.serial += 1;
-        }
-        for outcome in self.hot.outcomes() {
-            tracing::info!(?outcome, "reload");
+        self.show_modules(ctx);
+        for (module, outcome) in self.hot.outcomes() {
+            tracing::info!(module, ?outcome, "reload");
             if matches!(outcome, Outcome::Unchanged) {
-                self.reporter.unchanged();
+                self.reporter.unchanged(module);
             }
         }
-        let failure = self.hot.status().and_then(|status| status.failure);
+        let failure = self.hot.last_error();
         self.reporter.failure(failure.as_ref());
         match (failure.is_some(), self.failed_at) {
             (true, None) => self.failed_at = Some(Instant::now()),
             (false, Some(_)) => self.failed_at = None,
             _ => {}
         }
+    }
+
+    fn show_modules(&mut self, ctx: &egui::Context) {
+        let modules = self.modules.all(&self.hot, &self.themes);
+        let restart = self.restart.shown();
+        if modules.iter().any(|module| module.stage.is_some()) {
+            // Something that changed by itself is rehearsed on what is shown now.
+            self.set_stage(ctx);
+        }
+        let shown = &mut self.picture.reload;
+        if *shown.modules != *modules || shown.restart != restart {
+            shown.modules = modules;
+            shown.restart = restart;
+            self.picture.serial += 1;
+        }
+    }
+
+    /// Leaves a copy of what is shown for the rehearsal of new code.
+    fn set_stage(&self, ctx: &egui::Context) {
+        self.hot.stage().set(Scene {
+            picture: self.picture.clone(),
+            theme: Arc::clone(self.themes.current()),
+            memory: self.memory.clone(),
+            egui: ctx.memory(Memory::clone),
+            size: ctx.content_rect().size(),
+        });
     }
 
     fn act(&mut self, ctx: &egui::Context, action: Action) {
@@ -327,7 +441,8 @@ impl Host {
                 if self.themes.generation() != former {
                     self.themes_changed(ctx);
                 }
-                self.hot.reload();
+                self.set_stage(ctx);
+                self.hot.reload_all();
                 self.failed_at = None;
                 ctx.request_repaint();
             }
@@ -342,13 +457,32 @@ impl Host {
                 ctx.request_repaint();
             }
             Action::Retry => self.feed.retry(),
-            // Carried out with the registry of modules.
-            Action::ReloadModule { .. }
-            | Action::CancelBuild { .. }
-            | Action::RollBack { .. }
-            | Action::Watch { .. }
-            | Action::WarmRestart
-            | Action::CancelRestart => {}
+            Action::ReloadModule { module } => {
+                self.set_stage(ctx);
+                self.hot.reload(&module);
+                ctx.request_repaint();
+            }
+            Action::CancelBuild { module } => {
+                self.hot.cancel(&module);
+                ctx.request_repaint();
+            }
+            Action::RollBack { module, generation } => self.roll_back(ctx, &module, generation),
+            Action::Watch { module, mode } => {
+                if let Err(said) = self.hot.watch(&module, modules::watch(mode)) {
+                    let title = format!("Watch {module}");
+                    let now_ms = self.clock.now_ms();
+                    self.orders.tell(title, Err(said), now_ms);
+                }
+                ctx.request_repaint();
+            }
+            Action::WarmRestart => {
+                self.restart.begin(&self.hot, &self.wake);
+                ctx.request_repaint();
+            }
+            Action::CancelRestart => {
+                self.restart.cancel();
+                ctx.request_repaint();
+            }
             Action::Release { .. }
             | Action::ForceAll { .. }
             | Action::Cancel { .. }
@@ -359,6 +493,36 @@ impl Host {
                 ctx.request_repaint();
             }
         }
+    }
+
+    fn roll_back(&mut self, ctx: &egui::Context, module: &str, to: u32) {
+        let from = self.hot.status(module).and_then(|status| status.running);
+        let outcome = self.hot.roll_back(module, to);
+        if outcome.is_ok() {
+            let from = from.map(|from| from.number());
+            self.reporter
+                .rolled_back(module, from, Some(to), "the operator went back");
+            self.restyle = true;
+        }
+        let outcome = outcome.map(|()| format!("generation {to} runs"));
+        let title = format!("Roll {module} back to generation {to}");
+        let now_ms = self.clock.now_ms();
+        self.orders.tell(title, outcome, now_ms);
+        ctx.request_repaint();
+    }
+
+    /// Writes everything down and becomes the program that was built.
+    fn restart(&mut self, ctx: &egui::Context) {
+        let mut kept = self.kept(ctx, self.hot.captured());
+        match Resume::of(ctx) {
+            Ok(resume) => kept.resume = Some(resume),
+            Err(error) => tracing::warn!(%error, "egui's memory is lost over the restart"),
+        }
+        self.keeper.latest_is(kept);
+        self.keeper.flush();
+        self.reporter.restarts();
+        self.restart.execute();
+        ctx.request_repaint();
     }
 
     fn themes_changed(&mut self, ctx: &egui::Context) {
@@ -373,33 +537,52 @@ impl Host {
         self.picture.serial += 1;
     }
 
-    fn keep(&mut self, ctx: &egui::Context) {
-        let size = ctx
-            .input(|input| input.viewport().inner_rect)
-            .map(|rect| rect.size());
+    /// What is to be remembered, as it is now.
+    fn kept(&self, ctx: &egui::Context, modules: BTreeMap<String, String>) -> Kept {
         let zoom = ctx.zoom_factor();
-        let former = self.keeper.latest();
-        let same = former.memory == self.memory
-            && former.zoom.to_bits() == zoom.to_bits()
-            && former.theme == **self.themes.id()
-            && size.is_none_or(|size| former.size == (size.x * zoom, size.y * zoom));
-        if !same {
-            let size = size.map_or(former.size, |size| (size.x * zoom, size.y * zoom));
-            let theme = self.themes.id().to_string();
-            self.keeper.latest_is(Kept {
-                size,
-                zoom,
-                theme,
-                memory: self.memory.clone(),
-            });
+        let size = ctx.input(|input| input.viewport().inner_rect);
+        let size = size.map(|rect| (rect.width() * zoom, rect.height() * zoom));
+        Kept {
+            size: size.unwrap_or(self.keeper.latest().size),
+            zoom,
+            theme: self.themes.id().to_string(),
+            memory: self.memory.clone(),
+            modules,
+            resume: None,
         }
-        if self.keeper.is_due() {
-            match KEEP_EVERY.checked_sub(self.kept_at.elapsed()) {
-                Some(wait) => ctx.request_repaint_after(wait),
-                None => {
-                    self.keeper.flush();
-                    self.kept_at = Instant::now();
-                }
+    }
+
+    fn flush(&mut self) {
+        let mut kept = self.keeper.latest().clone();
+        kept.modules = self.hot.captured();
+        self.keeper.latest_is(kept);
+        self.keeper.flush();
+    }
+
+    /// Writes what is remembered, every now and then while something happens.
+    fn keep(&mut self, ctx: &egui::Context) {
+        let latest = self.keeper.latest();
+        let zoom = ctx.zoom_factor();
+        let size = ctx.input(|input| input.viewport().inner_rect);
+        let same = latest.memory == self.memory
+            && latest.zoom.to_bits() == zoom.to_bits()
+            && latest.theme == **self.themes.id()
+            && size.is_none_or(|size| latest.size == (size.width() * zoom, size.height() * zoom));
+        if !same {
+            let modules = latest.modules.clone();
+            self.keeper.latest_is(self.kept(ctx, modules));
+        }
+        // A module's own memory can only be compared as text, and changes only when it is used.
+        self.keep_due |= !same || ctx.input(|input| !input.events.is_empty());
+        if !self.keep_due {
+            return;
+        }
+        match KEEP_EVERY.checked_sub(self.kept_at.elapsed()) {
+            Some(wait) => ctx.request_repaint_after(wait),
+            None => {
+                self.flush();
+                self.kept_at = Instant::now();
+                self.keep_due = false;
             }
         }
     }
@@ -418,7 +601,7 @@ impl Host {
             let wait_ms = u64::try_from(end_ms - now_ms).unwrap_or(0);
             ctx.request_repaint_after(Duration::from_millis(wait_ms + 1));
         }
-        if self.reporter.wants_frame() || self.restyle {
+        if self.reporter.wants_frame() || self.restyle || self.hot.wants_frames() {
             ctx.request_repaint();
         }
     }

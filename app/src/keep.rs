@@ -1,18 +1,20 @@
 //! What the window remembers over its runs: one file in the data directory of the broker that it
 //! shows, written whole or not at all, so that two windows never leave half of each.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use warden_toolkit::egui;
 use warden_view::UiMemory;
 
 const FILE: &str = "window.ron";
 /// A file that cannot be read is moved there, never deleted.
 const BROKEN: &str = "window.ron.broken";
 /// The longest file that is read, in bytes.
-const MAX_LEN: u64 = 1024 * 1024;
+const MAX_LEN: u64 = 4 * 1024 * 1024;
 
 /// What is remembered. Every field has a default, so that older and newer files are read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,6 +28,22 @@ pub struct Kept {
     pub theme: String,
     /// What the drawing code remembers.
     pub memory: UiMemory,
+    /// What each hot module remembers beside that, as RON, by its name.
+    pub modules: BTreeMap<String, String>,
+    /// What only the next start takes up: a warm restart leaves it.
+    pub resume: Option<Resume>,
+}
+
+/// Where a window goes on that was restarted while somebody worked in it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Resume {
+    /// Where the window stood, in the units of its size.
+    pub position: Option<(f32, f32)>,
+    /// What egui remembers, as RON: scroll positions, carets, what is unfolded.
+    pub egui: String,
+    /// What has the focus.
+    pub focus: Option<egui::Id>,
 }
 
 impl Default for Kept {
@@ -36,6 +54,8 @@ impl Default for Kept {
             zoom: 1.0,
             theme: "nerv".to_owned(),
             memory: UiMemory::default(),
+            modules: BTreeMap::new(),
+            resume: None,
         }
     }
 }
@@ -109,6 +129,38 @@ pub struct Keeper {
     written: Kept,
     latest: Kept,
     complained: bool,
+}
+
+impl Resume {
+    /// What is to be gone on with, as it is now.
+    ///
+    /// # Errors
+    /// When egui's memory cannot be written.
+    pub fn of(ctx: &egui::Context) -> Result<Self, ron::Error> {
+        let (egui, focus) = ctx.memory(|memory| (ron::to_string(memory), memory.focused()));
+        let outer = ctx.input(|input| input.viewport().outer_rect);
+        let zoom = ctx.zoom_factor();
+        Ok(Self {
+            position: outer.map(|outer| (outer.min.x * zoom, outer.min.y * zoom)),
+            egui: egui?,
+            focus,
+        })
+    }
+
+    /// Puts egui's part of it back. To be called before the first frame.
+    pub fn apply(&self, ctx: &egui::Context) {
+        match ron::from_str::<egui::Memory>(&self.egui) {
+            Ok(mut memory) => {
+                // Style, zoom and the like are set by whoever owns them.
+                memory.options = ctx.memory(|memory| memory.options.clone());
+                if let Some(focus) = self.focus {
+                    memory.request_focus(focus);
+                }
+                ctx.memory_mut(|former| *former = memory);
+            }
+            Err(error) => tracing::warn!(%error, "egui's memory is lost over the restart"),
+        }
+    }
 }
 
 impl Keeper {

@@ -20,6 +20,7 @@ mod options;
 mod orders;
 mod project;
 mod report;
+mod restart;
 mod run;
 mod themes;
 
@@ -27,7 +28,9 @@ pub use clock::WindowClock;
 pub use cost::ThreadClock;
 pub use feed::{Feed, Setup, Wake};
 pub use host::{Host, Parts};
-pub use hot::{Draw, Functions, Hot, MODULE, Place, Style};
+pub use hot::{
+    Draw, DrawOwn, Drawing, Entry, Functions, Hot, MODULES, Place, Scene, Stage, Style, rehearse,
+};
 pub use keep::{Keeper, Kept};
 pub use options::{Options, Report};
 pub use project::Projection;

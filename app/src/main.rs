@@ -31,6 +31,15 @@ fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
+    if let Some(file) = &options.rehearse {
+        return match warden_app::rehearse(file) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     match warden_app::run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,75 +1,297 @@
 //! What can be reloaded, in the words of the picture.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use warden_reload as reload;
-use warden_view::{Failure, Module, ModuleKind, ModuleState, Stage, Timing};
+use warden_view::{
+    Change, Diagnostic, Difference, Failure, Fate, GenerationRow, GenerationState, Level,
+    Migration, Mismatch, Module, ModuleKind, ModuleState, Probation, Progress, Stage, Text, Timing,
+    Watch,
+};
 
 use crate::clock::unix_ms;
-use crate::hot::{Hot, MODULE};
+use crate::hot::{Entry, Hot};
 use crate::themes::Themes;
 
-/// The render code first, then the operator's themes.
-pub fn all(hot: &Hot, themes: &Themes) -> Arc<[Module]> {
-    let code = match hot.status() {
-        Some(status) => code(&status, &hot.artifact()),
-        None => Module {
-            name: MODULE.into(),
-            state: if hot.functions().is_some() {
-                ModuleState::Fixed
-            } else {
-                ModuleState::Down
-            },
-            ..Module::default()
-        },
-    };
-    std::iter::once(code).chain(themes.modules()).collect()
+/// Puts how everything stands into the picture's words, and keeps what takes longest to say.
+#[derive(Debug, Default)]
+pub struct Modules {
+    said: BTreeMap<&'static str, Said>,
 }
 
-fn code(status: &reload::Status, artifact: &str) -> Module {
-    let state = match (&status.stage, &status.running, &status.failure) {
-        (Some(_), ..) => ModuleState::Busy,
-        (None, None, _) => ModuleState::Down,
-        (None, Some(_), Some(_)) => ModuleState::Failed,
-        (None, Some(_), None) => ModuleState::Live,
-    };
-    let running = status.running.as_ref();
-    Module {
-        name: MODULE.into(),
-        kind: ModuleKind::Code,
-        state,
-        generation: running.map_or(0, |running| running.number()),
-        loaded: status.loaded,
-        since_ms: running.map_or(0, |running| unix_ms(running.since())),
-        artifact: artifact.into(),
-        sha256: running.map_or_else(Default::default, |running| running.sha256().into()),
-        stage: status.stage.map(|(at, since)| (stage(at), unix_ms(since))),
-        newer: false,
-        failure: status.failure.as_ref().map(failure),
-        timings: timings(status.timings),
-        ..Module::default()
+/// The long lists of one module, and what they were made from.
+#[derive(Debug)]
+struct Said {
+    history: Arc<[reload::HistoryRow]>,
+    rows: Arc<[GenerationRow]>,
+    messages: Arc<[reload::Diagnostic]>,
+    diagnostics: Arc<[Diagnostic]>,
+    moved: Option<Arc<reload::Migration>>,
+    migration: Option<Migration>,
+}
+
+impl Modules {
+    /// The hot modules first, in the order in which they draw, then the operator's themes.
+    pub fn all(&mut self, hot: &Hot, themes: &Themes) -> Arc<[Module]> {
+        let code = hot.entries().enumerate().map(|(at, entry)| {
+            let Some(status) = hot.status(entry.name) else {
+                let state = match hot.functions(at) {
+                    Some(_) => ModuleState::Fixed,
+                    None => ModuleState::Down,
+                };
+                return Module {
+                    name: entry.name.into(),
+                    state,
+                    ..Module::default()
+                };
+            };
+            self.code(entry, &status, &hot.artifact(entry.name))
+        });
+        let code: Vec<Module> = code.collect();
+        code.into_iter().chain(themes.modules()).collect()
+    }
+
+    fn code(&mut self, entry: &Entry, status: &reload::Status, artifact: &str) -> Module {
+        let state = match (&status.stage, &status.running, &status.failure) {
+            (Some(_), ..) => ModuleState::Busy,
+            (None, None, _) => ModuleState::Down,
+            (None, Some(_), Some(_)) => ModuleState::Failed,
+            (None, Some(_), None) => ModuleState::Live,
+        };
+        let running = status.running.as_ref();
+        let said = self.said(entry.name, status);
+        Module {
+            name: entry.name.into(),
+            kind: ModuleKind::Code,
+            state,
+            generation: running.map_or(0, |running| running.number()),
+            loaded: status.loaded,
+            since_ms: running.map_or(0, |running| unix_ms(running.since())),
+            artifact: artifact.into(),
+            sha256: running.map_or_else(Default::default, |running| running.sha256().into()),
+            stage: status.stage.map(|(at, since)| (stage(at), unix_ms(since))),
+            progress: status.progress.as_ref().map(progress),
+            newer: status.newer,
+            watch: Some(match status.watch {
+                reload::Watch::Off => Watch::Off,
+                reload::Watch::Light => Watch::Light,
+                reload::Watch::Reload => Watch::Reload,
+            }),
+            failure: status.failure.as_ref().map(failure),
+            diagnostics: Arc::clone(&said.diagnostics),
+            timings: timings(status.timings),
+            migration: said.migration.clone(),
+            probation: status.probation.map(probation),
+            restart_offered: status.failure.as_ref().and_then(mismatch),
+            history: Arc::clone(&said.rows),
+        }
+    }
+
+    fn said(&mut self, name: &'static str, status: &reload::Status) -> &Said {
+        let known = self.said.get(name).is_some_and(|said| {
+            let same_move = match (&said.moved, &status.migration) {
+                (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+                (None, None) => true,
+                _ => false,
+            };
+            same_move
+                && Arc::ptr_eq(&said.history, &status.history)
+                && Arc::ptr_eq(&said.messages, &status.diagnostics)
+        });
+        if !known {
+            let said = Said {
+                history: Arc::clone(&status.history),
+                rows: history(status),
+                messages: Arc::clone(&status.diagnostics),
+                diagnostics: diagnostics(&status.diagnostics),
+                moved: status.migration.clone(),
+                migration: migration(status),
+            };
+            self.said.insert(name, said);
+        }
+        &self.said[name]
     }
 }
 
-fn failure(failure: &reload::Failure) -> Failure {
+/// Why something was refused or taken back.
+pub fn failure(failure: &reload::Failure) -> Failure {
     Failure {
         stage: stage(failure.stage),
         at_ms: unix_ms(failure.at),
         title: failure.title.as_str().into(),
         message: failure.message.as_str().into(),
-        place: failure
-            .place
-            .as_ref()
-            .map(|place| (place.file.as_str().into(), place.line, place.column)),
+        place: failure.place.as_ref().map(place),
     }
 }
 
-/// The watcher's wait is part of loading, for who looks on.
+/// What the compiler said.
+pub fn diagnostics(said: &[reload::Diagnostic]) -> Arc<[Diagnostic]> {
+    let diagnostic = |said: &reload::Diagnostic| Diagnostic {
+        level: match said.level {
+            reload::Level::Error => Level::Error,
+            reload::Level::Warning => Level::Warning,
+            reload::Level::Note => Level::Note,
+        },
+        title: said.title.as_str().into(),
+        code: code(&said.rendered),
+        place: said.place.as_ref().map(place),
+        rendered: said.rendered.as_str().into(),
+    };
+    said.iter().map(diagnostic).collect()
+}
+
+/// The compiler's code, out of `error[E0308]: …`.
+fn code(rendered: &str) -> Text {
+    let first = rendered.lines().next().unwrap_or_default();
+    let (head, _) = first.split_once(':').unwrap_or_default();
+    let code = head
+        .split_once('[')
+        .and_then(|(_, rest)| rest.strip_suffix(']'));
+    code.unwrap_or_default().into()
+}
+
+/// What the engine calls it.
+pub fn watch(mode: Watch) -> reload::Watch {
+    match mode {
+        Watch::Off => reload::Watch::Off,
+        Watch::Light => reload::Watch::Light,
+        Watch::Reload => reload::Watch::Reload,
+    }
+}
+
+/// How far a build is.
+pub fn progress(progress: &reload::Progress) -> Progress {
+    Progress {
+        done: progress.done,
+        total: progress.total,
+        current: progress.current.as_str().into(),
+    }
+}
+
+fn place(place: &reload::Place) -> (Text, u32, u32) {
+    (place.file.as_str().into(), place.line, place.column)
+}
+
+/// The newest first.
+fn history(status: &reload::Status) -> Arc<[GenerationRow]> {
+    let running = status.running.as_ref().map(|running| running.number());
+    let row = |(attempt, row): (usize, &reload::HistoryRow)| {
+        let state = match row.standing {
+            reload::Standing::Running => GenerationState::Running,
+            reload::Standing::Former => GenerationState::Former,
+            reload::Standing::RolledBack => GenerationState::RolledBack,
+            reload::Standing::Quarantined => GenerationState::Quarantined,
+            reload::Standing::Refused => GenerationState::Refused,
+        };
+        let from = &row.provenance;
+        let can_return = row.number.is_some()
+            && row.number != running
+            && matches!(
+                row.standing,
+                reload::Standing::Former | reload::Standing::RolledBack
+            );
+        GenerationRow {
+            attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
+            number: row.number.unwrap_or(0),
+            label: from.label.as_str().into(),
+            revision: from.revision.as_deref().unwrap_or_default().into(),
+            sha256: row.sha256.as_str().into(),
+            at_ms: unix_ms(row.at),
+            build_ms: None,
+            state,
+            can_return,
+            failure: row.failure.as_ref().map(failure),
+            diagnostics: diagnostics(&from.messages),
+            rehearsed: match from.rehearsed {
+                reload::Rehearsed::No => "",
+                reload::Rehearsed::Here => "in this process",
+                reload::Rehearsed::Child => "in a process of its own, then in this one",
+            }
+            .into(),
+            recorded: from.recorded,
+            mapped_bytes: row.mapped_bytes,
+        }
+    };
+    status.history.iter().enumerate().map(row).rev().collect()
+}
+
+fn migration(status: &reload::Status) -> Option<Migration> {
+    let moved = status.migration.as_ref()?;
+    let to = status
+        .running
+        .as_ref()
+        .map_or(0, |running| running.number());
+    let before = status.history.iter().rev().filter_map(|row| row.number);
+    let from = before.filter(|number| *number < to).max().unwrap_or(0);
+    let changed = [
+        (Fate::Migrated, &moved.migrated),
+        (Fate::Defaulted, &moved.defaulted),
+        (Fate::Dropped, &moved.dropped),
+    ];
+    let change = |fate: Fate, change: &reload::Change| Change {
+        fate,
+        key: change.key.as_str().into(),
+        old: change.old.as_deref().unwrap_or_default().into(),
+        new: change.new.as_deref().unwrap_or_default().into(),
+        why: change.why.as_deref().unwrap_or_default().into(),
+    };
+    let changes = changed
+        .into_iter()
+        .flat_map(|(fate, changes)| changes.iter().map(move |one| change(fate, one)));
+    Some(Migration {
+        from,
+        to,
+        kept: moved.kept.iter().map(|key| key.as_str().into()).collect(),
+        changes: changes.collect(),
+    })
+}
+
+fn probation(left: reload::OnProbation) -> Probation {
+    let rules = reload::Probation::default();
+    let ends_ms = unix_ms(SystemTime::now() + left.time_left);
+    Probation {
+        frames: rules.frames.saturating_sub(left.frames_left),
+        of_frames: rules.frames,
+        // To the tenth of a second: it is worked out anew for every frame.
+        ends_ms: ends_ms / 100 * 100,
+        slow: 0,
+    }
+}
+
+/// What of the host's differs, where a warm restart helps.
+fn mismatch(failure: &reload::Failure) -> Option<Mismatch> {
+    if !failure.needs_restart {
+        return None;
+    }
+    let named = failure.title.split('`').nth(1).unwrap_or_default();
+    let (of, field) = named.split_once('.').unwrap_or((named, ""));
+    let line = |mark: &str| {
+        let mut lines = failure.message.lines();
+        let line = lines.find_map(|line| line.strip_prefix(mark));
+        Text::from(line.unwrap_or_default().trim())
+    };
+    let difference = Difference {
+        of: of.into(),
+        field: field.into(),
+        running: line("- "),
+        offered: line("+ "),
+    };
+    Some(Mismatch {
+        title: failure.title.as_str().into(),
+        differences: [difference].into(),
+    })
+}
+
 fn timings(timings: reload::Timings) -> Arc<[Timing]> {
     let took = [
         (Stage::Build, timings.build),
         (Stage::Check, timings.check),
-        (Stage::Load, timings.load + timings.watch_wait),
+        (Stage::Wait, timings.watch_wait),
+        (Stage::Load, timings.load),
+        (Stage::Migrate, timings.migrate),
+        (Stage::Rehearse, timings.rehearse + timings.rehearse_child),
         (Stage::Swap, timings.swap),
     ];
     took.into_iter()

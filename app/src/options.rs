@@ -29,6 +29,13 @@ pub struct Options {
     /// Nothing moves by itself.
     #[arg(long, env = "WARDEN_REDUCED_MOTION", value_parser = clap::builder::FalseyValueParser::new())]
     pub reduced_motion: bool,
+    /// Rehearse new drawing code in a process of its own first: a crash or an endless loop in it
+    /// then harms nothing. Costs each reload that process's start.
+    #[arg(long)]
+    pub paranoid: bool,
+    /// What such a process is started with.
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub rehearse: Option<PathBuf>,
     /// Say on standard output, one line of JSON each, what the window does.
     #[arg(long, value_name = "WHAT", num_args = 0..=1, require_equals = true, default_missing_value = "events")]
     pub report: Option<Report>,

@@ -91,6 +91,33 @@ impl Orders {
                 wake.call();
             });
         }
+        self.add(run);
+    }
+
+    /// Shows what came of something that is no order to the broker and has ended already.
+    pub fn tell(&mut self, title: String, outcome: Result<String, String>, now_ms: i64) {
+        self.numbered += 1;
+        let phase = match outcome {
+            Ok(said) => Phase::Done {
+                at_ms: now_ms,
+                said: said.into(),
+            },
+            Err(said) => Phase::Refused {
+                at_ms: now_ms,
+                code: "refused".into(),
+                said: said.into(),
+            },
+        };
+        self.add(ActionRun {
+            id: self.numbered,
+            title: title.into(),
+            target: Target::None,
+            at_ms: now_ms,
+            phase,
+        });
+    }
+
+    fn add(&mut self, run: ActionRun) {
         self.runs.push_back(run);
         while self.runs.len() > MAX {
             let over = self.runs.iter().position(|run| run.phase != Phase::Pending);

@@ -69,10 +69,11 @@ impl Reporter {
     }
 
     /// The frame that is being made is the first of this generation.
-    pub fn generation(&mut self, generation: &Generation) {
+    pub fn generation(&mut self, module: &str, generation: &Generation) {
         let timings = generation.timings();
         self.tell_with_frame(json!({
             "event": "generation",
+            "module": module,
             "n": generation.number(),
             "sha256": generation.sha256(),
             "timings": {
@@ -80,6 +81,9 @@ impl Reporter {
                 "check_ms": ms(timings.check),
                 "load_ms": ms(timings.load),
                 "watch_wait_ms": ms(timings.watch_wait),
+                "migrate_ms": ms(timings.migrate),
+                "rehearse_ms": ms(timings.rehearse),
+                "rehearse_child_ms": ms(timings.rehearse_child),
                 "frame_wait_ms": ms(timings.frame_wait),
                 "swap_ms": ms(timings.swap),
             },
@@ -104,9 +108,27 @@ impl Reporter {
         }
     }
 
+    /// A generation was taken back, by the engine or by the operator.
+    pub fn rolled_back(&mut self, module: &str, from: Option<u32>, to: Option<u32>, why: &str) {
+        self.tell_with_frame(json!({
+            "event": "rolled_back",
+            "module": module,
+            "from": from,
+            "to": to,
+            "why": why,
+        }));
+    }
+
+    /// The program is about to be executed anew.
+    pub fn restarts(&self) {
+        if self.level.is_some() {
+            self.say(&json!({ "event": "restarts" }));
+        }
+    }
+
     /// An attempt came to nothing new.
-    pub fn unchanged(&mut self) {
-        self.tell_with_frame(json!({ "event": "unchanged" }));
+    pub fn unchanged(&mut self, module: &str) {
+        self.tell_with_frame(json!({ "event": "unchanged", "module": module }));
     }
 
     /// What the frame that is being made cost.

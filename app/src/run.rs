@@ -48,7 +48,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         })
     };
     // The broker is sought and the code is loaded while the window opens.
-    let hot = start_hot(&data_dir, &wake)?;
+    let hot = start_hot(options, &data_dir, &kept, &wake)?;
     let feed = Feed::start(setup, wake.clone()).context("starting the feed")?;
     let themes = Themes::load(config_dir.as_deref());
     let native = native_options(&kept);
@@ -86,29 +86,34 @@ fn endpoint(options: &Options) -> anyhow::Result<Endpoint> {
 }
 
 #[cfg(feature = "static")]
-fn start_hot(_data_dir: &Path, _wake: &Wake) -> anyhow::Result<Hot> {
-    Ok(Hot::fixed(Some(hot::Functions {
-        draw: ui_hot::ui_hot_draw,
-        style: ui_hot::ui_hot_style,
-    })))
+fn start_hot(_: &Options, _: &Path, _: &Kept, _: &Wake) -> anyhow::Result<Hot> {
+    Ok(Hot::fixed(hot::MODULES))
 }
 
 #[cfg(not(feature = "static"))]
-fn start_hot(data_dir: &Path, wake: &Wake) -> anyhow::Result<Hot> {
+fn start_hot(options: &Options, data_dir: &Path, kept: &Kept, wake: &Wake) -> anyhow::Result<Hot> {
     let program = std::env::current_exe().context("finding this program's own file")?;
-    let place = hot::Place::find(&program, data_dir);
+    let mut place = hot::Place::find(&program, data_dir);
+    place.rehearser = options.paranoid.then_some(program);
     let wake = wake.clone();
-    Ok(Hot::start(&place, move || wake.call())?)
+    Ok(Hot::start(place, hot::MODULES, &kept.modules, move || {
+        wake.call();
+    })?)
 }
 
 fn native_options(kept: &Kept) -> eframe::NativeOptions {
     let (width, height) = kept.size;
+    let mut viewport = egui::ViewportBuilder::default()
+        .with_app_id("warden")
+        .with_title("Warden")
+        .with_inner_size([width, height])
+        .with_min_inner_size([320.0, 240.0]);
+    // Only a window that was restarted stands where it stood; any other the system places.
+    if let Some((x, y)) = kept.resume.as_ref().and_then(|resume| resume.position) {
+        viewport = viewport.with_position([x, y]);
+    }
     eframe::NativeOptions {
-        viewport: egui::ViewportBuilder::default()
-            .with_app_id("warden")
-            .with_title("Warden")
-            .with_inner_size([width, height])
-            .with_min_inner_size([320.0, 240.0]),
+        viewport,
         renderer: eframe::Renderer::Wgpu,
         persist_window: false,
         // Every face that is shown ships with the themes.

@@ -11,7 +11,8 @@ mod stand;
 
 use serde_json::json;
 use stand::{Broker, host, status, until, waiter, window};
-use warden_app::Functions;
+use warden_app::{Draw, Drawing, Functions};
+use warden_hot::{Panicked, guard};
 use warden_toolkit as _;
 use warden_toolkit::egui::{self, Key, Modifiers};
 use warden_toolkit::egui_kittest::kittest::Queryable as _;
@@ -20,7 +21,9 @@ use warden_view::{Action, LinkState, Phase, Picture, Theme, UiMemory};
 /// Nobody listens there.
 const NOWHERE: &str = "127.0.0.1:9";
 
-fn style(_: &egui::Context, _: &Theme) {}
+fn style(_: &egui::Context, _: &Theme) -> Result<(), Panicked> {
+    Ok(())
+}
 
 /// Shows the queue's clients and a field to type in.
 fn draw(
@@ -29,7 +32,7 @@ fn draw(
     _: &Theme,
     memory: &mut UiMemory,
     actions: &mut Vec<Action>,
-) {
+) -> Result<(), Panicked> {
     for waiter in picture.queue.iter() {
         ui.label(&*waiter.client);
     }
@@ -41,6 +44,7 @@ fn draw(
             lease: "l-1".into(),
         });
     }
+    Ok(())
 }
 
 /// The same, until the letter x is typed.
@@ -50,16 +54,26 @@ fn draw_until_x(
     theme: &Theme,
     memory: &mut UiMemory,
     actions: &mut Vec<Action>,
-) {
-    draw(ui, picture, theme, memory, actions);
-    if memory.filter.contains('x') {
-        memory.filter = "half done".to_owned();
-        actions.push(Action::Reset);
-        panic!("row 7 is gone");
+) -> Result<(), Panicked> {
+    guard(|| {
+        let _ = draw(ui, picture, theme, memory, actions);
+        if memory.filter.contains('x') {
+            memory.filter = "half done".to_owned();
+            actions.push(Action::Reset);
+            panic!("row 7 is gone");
+        }
+    })
+}
+
+const fn functions(draw: Draw) -> Functions {
+    Functions {
+        draw: Drawing::Plain(draw),
+        style: Some(style),
+        memory: None,
     }
 }
 
-const GOOD: Functions = Functions { draw, style };
+const GOOD: Functions = functions(draw);
 
 #[test]
 fn what_the_broker_tells_is_folded_and_shown() {
@@ -147,10 +161,7 @@ fn a_broker_that_goes_away_leaves_frozen_figures_and_takes_no_orders() {
 fn after_a_panic_with_nothing_good_left_the_plain_page_stands_in_the_same_frame() {
     let broker = Broker::start();
     let dir = tempfile::tempdir().unwrap();
-    let code = Functions {
-        draw: draw_until_x,
-        style,
-    };
+    let code = functions(draw_until_x);
     let mut window = window(host(Some(code), &broker.address, dir.path()));
     broker.send("snapshot", 7, &status(7, "root-console", &["ollama-proxy"]));
     until(&mut window, "the snapshot", |host| {
@@ -179,7 +190,7 @@ fn after_a_panic_with_nothing_good_left_the_plain_page_stands_in_the_same_frame(
         window.state().picture().actions.is_empty(),
         "what it wished for is not done"
     );
-    assert!(window.state().hot().functions().is_none());
+    assert!(window.state().hot().functions(0).is_none());
     window.get_by_label("1 waiting");
     window.get_by_label_contains("root-console holds GPU-x");
     assert!(

@@ -14,6 +14,7 @@
 //!
 //! Deliberately absent: reloading by itself, unless somebody asks for [`Watch::Reload`].
 
+mod building;
 mod check;
 mod child;
 mod compile;
@@ -42,6 +43,7 @@ mod trial;
 mod understudy;
 mod watch;
 
+pub use building::{BuildEnd, Building};
 pub use child::Child;
 pub use compile::BuildCommand;
 pub use diagnostic::{Diagnostic, Level};

@@ -37,7 +37,7 @@ warden_manifest::manifest! {
 ///
 /// Call [`ui_hot_style`] before the first frame and whenever the theme or this library changed.
 /// Without it the frame is drawn in egui's own fonts.
-#[unsafe(no_mangle)]
+#[warden_hot::delegation_target]
 pub fn ui_hot_draw(
     ui: &mut egui::Ui,
     picture: &Picture,
@@ -75,7 +75,7 @@ pub fn ui_hot_draw(
 
 /// Puts the theme's fonts and style in place for what egui itself draws. Cheap when they are there
 /// already.
-#[unsafe(no_mangle)]
+#[warden_hot::delegation_target]
 pub fn ui_hot_style(ctx: &egui::Context, theme: &Theme) {
     style::apply(ctx, theme);
 }

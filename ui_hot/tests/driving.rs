@@ -490,8 +490,8 @@ fn it_draws_before_its_style_is_in_place() {
             memory,
             actions,
         } = stage;
-        ui_hot::ui_hot_draw(ui, picture, theme, memory, actions);
-        ui_hot::ui_hot_style(ui.ctx(), theme);
+        ui_hot::ui_hot_draw(ui, picture, theme, memory, actions).unwrap();
+        ui_hot::ui_hot_style(ui.ctx(), theme).unwrap();
     };
     let mut window = Harness::builder()
         .with_size(SIZE)

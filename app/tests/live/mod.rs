@@ -3,6 +3,7 @@
 
 mod wire;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use warden::wire::{Granted, LockBody, Status};
-use warden_app::{Host, Hot, Place};
+use warden_app::{Entry, Host, Hot, MODULES, Place};
 use warden_client::blocking::Client;
 use warden_client::{Error, Find};
 use warden_reload::Outcome as Reloaded;
@@ -61,9 +62,9 @@ impl Scene {
             host.picture().broker.link.state == LinkState::Live
         });
         assert!(
-            window.state().hot().functions().is_some(),
+            window.state().hot().can_draw(),
             "no drawing code: {:?}",
-            window.state().hot().status()
+            window.state().hot().last_error()
         );
         Self {
             window,
@@ -218,14 +219,18 @@ pub fn asks(name: &str) -> LockBody {
 /// The drawing code as the window loads it; once a run, built anew before that, since a build of
 /// this test alone does not bring it up to date.
 fn code(data_dir: &Path) -> Hot {
-    static BUILT: OnceLock<Option<Reloaded>> = OnceLock::new();
+    static BUILT: OnceLock<Vec<Option<Reloaded>>> = OnceLock::new();
     let place = Place::find(&programs().join("warden-dashboard"), data_dir);
-    let built = BUILT.get_or_init(|| Hot::start(&place, || {}).unwrap().reload_and_wait());
-    assert!(
-        matches!(built, Some(Reloaded::Ready(_) | Reloaded::Unchanged)),
-        "{built:?}"
-    );
-    let mut hot = Hot::start(&place, || {}).unwrap();
+    let start = || Hot::start(place.clone(), MODULES, &BTreeMap::new(), || {}).unwrap();
+    let built = BUILT.get_or_init(|| {
+        let hot = start();
+        let build = |entry: &Entry| hot.reload_and_wait(entry.name);
+        MODULES.iter().map(build).collect()
+    });
+    let good =
+        |built: &Option<Reloaded>| matches!(built, Some(Reloaded::Ready(_) | Reloaded::Unchanged));
+    assert!(built.iter().all(good), "{built:?}");
+    let mut hot = start();
     hot.settle();
     hot
 }

@@ -10,7 +10,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use warden_app::{Feed, Functions, Host, Hot, Keeper, Kept, Options, Parts, Setup, Themes, Wake};
+use warden_app::{
+    Entry, Feed, Functions, Host, Hot, Keeper, Kept, Options, Parts, Setup, Themes, Wake,
+};
 use warden_client::Find;
 use warden_toolkit::egui_kittest::Harness;
 
@@ -21,7 +23,19 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub fn host(functions: Option<Functions>, address: &str, data_dir: &Path) -> Host {
     let token = data_dir.join("a-token");
     std::fs::write(&token, "not-secret\n").unwrap();
-    host_with(Hot::fixed(functions), address, data_dir, token)
+    host_with(Hot::fixed(&[entry(functions)]), address, data_dir, token)
+}
+
+/// A module that is linked in.
+pub fn entry(functions: Option<Functions>) -> Entry {
+    Entry {
+        name: "test",
+        remembers: false,
+        styles: true,
+        after: &[],
+        opens: None,
+        linked: functions,
+    }
 }
 
 /// A host that draws through `hot`, and sends this token to whoever listens at `address`.
