@@ -2,12 +2,13 @@
 //!
 //! Rust has no stable ABI: a library of another compiler, of other flags, of another build of the
 //! shared library or of other types would be undefined behaviour at the first call. The stamp that
-//! `warden-manifest` leaves in both says which of these differs; the schema is compared as text, so
-//! that the type and the field can be named.
+//! `warden-manifest` leaves in both says which of these differs; of the schema the definitions of
+//! types are compared one by one, so that the type and the field can be named.
 
 use std::fmt::Write as _;
 
 use crate::elf::Library;
+use crate::schema::{Difference, Schema};
 
 /// What the host was built with: `warden_manifest::stamp!(…)`, expanded in a crate of the host.
 pub type Stamp = &'static str;
@@ -85,10 +86,9 @@ pub(crate) fn compare(
     facts(stamp, theirs, module)?;
     let their_schema = text(format!("{module}_schema"))?;
     if their_schema == schema {
-        Ok(())
-    } else {
-        Err(difference(schema, their_schema))
+        return Ok(());
     }
+    difference(schema, their_schema).map_or(Ok(()), Err)
 }
 
 /// Every line of the host's stamp must stand in the library's, which names its module beside.
@@ -121,10 +121,44 @@ fn facts(host: &str, library: &str, module: &str) -> Result<(), Mismatch> {
     Ok(())
 }
 
-/// Names the first place where two schemas part, and shows the lines.
-fn difference(host: &str, library: &str) -> Mismatch {
-    let (ours, theirs): (Vec<&str>, Vec<&str>) =
-        (host.lines().collect(), library.lines().collect());
+/// Names the first type that two schemas define otherwise, and shows both definitions where they
+/// part. None where only comments and functions differ.
+fn difference(host: &str, library: &str) -> Option<Mismatch> {
+    let (ours, theirs) = (Schema::parse(host), Schema::parse(library));
+    if ours.is_empty() || theirs.is_empty() {
+        let lines = lines(host, library);
+        return Some(Mismatch::Schema { place: None, lines });
+    }
+    let Difference {
+        place,
+        hashes: [our_hash, their_hash],
+        sources: [our, their],
+    } = ours.differs(&theirs)?;
+    let mut shown = lines(our, their);
+    if shown.is_empty() {
+        // What it mentions differs: a constant, an import.
+        shown = format!("  {}\n", our.trim());
+    }
+    // Writing to a string cannot fail.
+    let _ = write!(
+        shown,
+        "hash {our_hash} in the host, {their_hash} in the library"
+    );
+    Some(Mismatch::Schema {
+        place: Some(format!("`{place}`")),
+        lines: shown,
+    })
+}
+
+/// The lines that differ, without comments, `-` the host's and `+` the library's.
+fn lines(host: &str, library: &str) -> String {
+    let code = |text| -> Vec<&str> {
+        let lines = str::lines(text);
+        lines
+            .filter(|line| !line.trim_start().starts_with("//"))
+            .collect()
+    };
+    let (ours, theirs) = (code(host), code(library));
     let same = ours.iter().zip(&theirs).take_while(|(a, b)| a == b).count();
     let tail = ours[same..]
         .iter()
@@ -132,10 +166,8 @@ fn difference(host: &str, library: &str) -> Mismatch {
         .zip(theirs[same..].iter().rev())
         .take_while(|(a, b)| a == b)
         .count();
-    let (ours_differ, theirs_differ) = (
-        &ours[same..ours.len() - tail],
-        &theirs[same..theirs.len() - tail],
-    );
+    let ours_differ = &ours[same..ours.len() - tail];
+    let theirs_differ = &theirs[same..theirs.len() - tail];
     let mut lines = String::new();
     for (mark, differing) in [('-', ours_differ), ('+', theirs_differ)] {
         for line in differing.iter().take(20) {
@@ -143,27 +175,7 @@ fn difference(host: &str, library: &str) -> Mismatch {
             let _ = writeln!(lines, "{mark} {line}");
         }
     }
-    let type_name = ours[..same].iter().rev().find_map(|line| {
-        let rest = line.trim_start().strip_prefix("pub ")?;
-        let rest = rest
-            .strip_prefix("struct ")
-            .or_else(|| rest.strip_prefix("enum "))?;
-        rest.split(|c: char| !c.is_alphanumeric() && c != '_')
-            .next()
-    });
-    let field = theirs_differ.iter().chain(ours_differ).find_map(|line| {
-        let line = line.trim_start();
-        let line = line.strip_prefix("pub ").unwrap_or(line);
-        let (name, _) = line.split_once(':')?;
-        name.chars()
-            .all(|c| c.is_alphanumeric() || c == '_')
-            .then_some(name)
-    });
-    let place = type_name.map(|name| match field {
-        Some(field) => format!("`{name}.{field}`"),
-        None => format!("`{name}`"),
-    });
-    Mismatch::Schema { place, lines }
+    lines
 }
 
 #[cfg(test)]
@@ -198,10 +210,16 @@ mod tests {
     fn the_type_and_the_field_that_differ_are_named() {
         let host = "/// A row.\npub struct Row {\n    pub place: u64,\n    pub name: Text,\n}\n";
         let library = host.replace("place: u64", "place: f64");
-        let Mismatch::Schema { place, lines } = difference(host, &library) else {
+        let Some(Mismatch::Schema { place, lines }) = difference(host, &library) else {
             panic!("not a schema mismatch");
         };
         assert_eq!(place.as_deref(), Some("`Row.place`"));
-        assert_eq!(lines, "-     pub place: u64,\n+     pub place: f64,\n");
+        let shown = "-     pub place: u64,\n+     pub place: f64,\nhash ";
+        assert!(lines.starts_with(shown), "{lines}");
+        assert_eq!(difference(host, &host.replace("A row", "The row")), None);
+        let text = difference("version 1\n", "version 2\n");
+        assert!(
+            matches!(text, Some(Mismatch::Schema { place: None, lines }) if lines == "- version 1\n+ version 2\n")
+        );
     }
 }

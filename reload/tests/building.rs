@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use warden_reload::{BuildCommand, HotModule, Outcome, RegisterError, Stage};
+use warden_reload::{BuildCommand, HotModule, Level, Outcome, RegisterError, Stage};
 use workshop::{SCHEMA, Source, Workshop};
 
 fn cargo(directory: &Path) -> BuildCommand {
@@ -48,6 +48,7 @@ fn what_cargo_built_is_taken_and_a_compile_error_is_told_with_its_place() {
     assert!(matches!(outcome, Outcome::Ready(1)), "{outcome:?}");
     let first = shop.reloader.swap("tiny").unwrap();
     assert!(first.timings().build > Duration::ZERO);
+    assert!(first.provenance().recorded, "{}", first.provenance());
 
     package(&shop, "pub fn tiny_answer() -> u32 {\n    nobody\n}\n");
     let Outcome::Failed(failure) = shop.reloader.reload("tiny").unwrap().wait() else {
@@ -61,6 +62,9 @@ fn what_cargo_built_is_taken_and_a_compile_error_is_told_with_its_place() {
         failure.message
     );
     assert_eq!(failure.place.unwrap().to_string(), "src/lib.rs:2:5");
+    let said = shop.reloader.status("tiny").unwrap().diagnostics;
+    assert_eq!(said[0].level, Level::Error);
+    assert!(said[0].rendered.contains("2 |     nobody"));
     assert_eq!(
         shop.reloader
             .status("tiny")
@@ -71,7 +75,17 @@ fn what_cargo_built_is_taken_and_a_compile_error_is_told_with_its_place() {
         1
     );
 
-    package(&shop, &Source::answering(1).text());
+    // What the compiler warned of stays with the generation.
+    package(
+        &shop,
+        &format!("{}fn idle() {{}}\n", Source::answering(2).text()),
+    );
+    let _ = shop.reloader.reload("tiny").unwrap().wait();
+    let second = shop.reloader.swap("tiny").unwrap();
+    let warned = &second.provenance().messages;
+    assert_eq!((warned.len(), warned[0].level), (1, Level::Warning));
+    assert!(warned[0].title.contains("`idle`"), "{}", warned[0].title);
+
     assert!(matches!(
         shop.reloader.reload("tiny").unwrap().wait(),
         Outcome::Unchanged
@@ -120,16 +134,73 @@ fn asking_again_ends_the_build_that_runs() {
 }
 
 #[test]
+fn a_cancelled_build_is_ended_and_leaves_everything_as_it_was() {
+    let shop = Workshop::with(|root| {
+        Some(BuildCommand {
+            program: PathBuf::from("sh"),
+            arguments: vec!["-c".to_owned(), "mkdir once; sleep 60".to_owned()],
+            ..cargo(root)
+        })
+    });
+    assert_eq!(shop.reloader.cancel("tiny"), Ok(false), "there is nothing");
+    shop.compile(&Source::answering(3));
+    shop.load();
+    let _ = shop.reloader.swap("tiny").unwrap();
+    let started = Instant::now();
+    let first = shop.reloader.reload("tiny").unwrap();
+    while !shop.directory.path().join("once").exists() {
+        std::thread::yield_now();
+    }
+    assert_eq!(shop.reloader.cancel("tiny"), Ok(true));
+    assert!(matches!(first.wait(), Outcome::Cancelled));
+    assert!(started.elapsed() < Duration::from_secs(30));
+    let status = shop.reloader.status("tiny").unwrap();
+    assert!(status.stage.is_none() && status.failure.is_none());
+    assert_eq!(status.running.unwrap().number(), 1);
+}
+
+#[test]
+fn all_are_built_in_the_order_in_which_they_depend_on_each_other() {
+    let log = |name: &str| format!("echo {name} >> order");
+    let command = |root: &Path, script: String| BuildCommand {
+        program: PathBuf::from("sh"),
+        arguments: vec!["-c".to_owned(), script],
+        ..cargo(root)
+    };
+    let shop = Workshop::with(|root| Some(command(root, log("tiny"))));
+    for (name, after) in [("middle", "tiny"), ("last", "middle")] {
+        let module = HotModule {
+            name: name.to_owned(),
+            artifact: shop.artifact.clone(),
+            build: Some(command(shop.directory.path(), log(name))),
+            after: vec![after.to_owned()],
+            ..HotModule::default()
+        };
+        shop.reloader.register(module).unwrap();
+    }
+    shop.compile(&Source::answering(1));
+    let all = shop.reloader.reload_all();
+    let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["tiny", "middle", "last"]);
+    let outcomes: Vec<Outcome> = all.into_iter().map(|(_, pending)| pending.wait()).collect();
+    // The file is no build of `middle`, so what goes after that is not built.
+    assert!(matches!(
+        &outcomes[..],
+        [Outcome::Ready(1), Outcome::Failed(_), Outcome::Failed(_)]
+    ));
+    let order = fs::read_to_string(shop.directory.path().join("order")).unwrap();
+    assert_eq!(order, "tiny\nmiddle\n");
+}
+
+#[test]
 fn modules_are_registered_once_and_after_what_they_go_after() {
     let shop = Workshop::new();
     let module = |name: &str, after: &[&str]| HotModule {
         name: name.to_owned(),
         artifact: shop.directory.path().join(format!("lib{name}.so")),
-        build: None,
         schema: SCHEMA,
-        state_keys: Vec::new(),
-        delegation_targets: Vec::new(),
         after: after.iter().map(|name| (*name).to_owned()).collect(),
+        ..HotModule::default()
     };
     let register = |name, after| shop.reloader.register(module(name, after));
     assert_eq!(

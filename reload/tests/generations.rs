@@ -189,10 +189,10 @@ fn after_a_panic_the_last_good_generation_runs_on() {
     let caught = catch(|| answer(&running)).unwrap_err();
     assert_eq!(caught.message, "row 7 is gone");
 
-    let good = shop.reloader.panicked("tiny", &caught).unwrap();
+    let good = shop.reloader.panicked("tiny", &caught).unwrap().to.unwrap();
     assert_eq!((good.number(), answer(&good)), (1, 1));
     let error = shop.reloader.last_error().unwrap();
-    assert_eq!(error.stage, Stage::Trusted);
+    assert_eq!(error.stage, Stage::Probation);
     assert!(
         error.title.contains("generation 2 panicked: row 7 is gone"),
         "{}",
@@ -200,9 +200,12 @@ fn after_a_panic_the_last_good_generation_runs_on() {
     );
     assert!(error.place.is_some());
 
-    assert!(
-        shop.reloader.panicked("tiny", &caught).is_none(),
-        "nothing good is left"
+    let last = shop.reloader.panicked("tiny", &caught).unwrap();
+    assert!(last.to.is_none(), "nothing good is left");
+    assert_eq!(
+        last.failure.stage,
+        Stage::Trusted,
+        "it had been gone back to"
     );
     shop.compile(&Source::answering(4));
     assert!(matches!(shop.load(), Outcome::Ready(3)));

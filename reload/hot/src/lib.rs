@@ -33,4 +33,6 @@ mod migrate;
 pub use guard::{Panicked, guard};
 pub use memory::{Memory, MemoryError, MemoryTable, ModuleMemory};
 pub use migrate::{Change, MigrateError, Migration, migrate};
+/// So that a module needs no serde of its own: `#[serde(crate = "warden_hot::serde")]`.
+pub use serde;
 pub use warden_manifest::{delegation_target, manifest, stamp};

@@ -1,6 +1,8 @@
 //! Makes libraries as a build would leave them.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub mod chameleons;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -85,9 +87,8 @@ impl Workshop {
             artifact: artifact.clone(),
             build: build(directory.path()),
             schema: SCHEMA,
-            state_keys: Vec::new(),
             delegation_targets: vec!["tiny_answer".to_owned()],
-            after: Vec::new(),
+            ..HotModule::default()
         };
         reloader.register(module).unwrap();
         Self {
@@ -111,41 +112,43 @@ impl Workshop {
     pub fn compile(&self, source: &Source<'_>) {
         let file = self.directory.path().join("tiny.rs");
         fs::write(&file, source.text()).unwrap();
-        let rustc = Path::new(env!("CARGO")).with_file_name("rustc");
-        let output = Command::new(rustc)
-            .args([
-                "--crate-name",
-                "tiny",
-                "--crate-type",
-                "dylib",
-                "--edition",
-                "2024",
-            ])
-            .args(["-Cprefer-dynamic", "-o"])
-            .args([&self.artifact, &file])
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        rustc("tiny", &file, &self.artifact, &[]);
     }
 
     /// How many copies lie in staging beside the watched file.
     pub fn staged_copies(&self) -> usize {
-        let mut copies = 0;
-        let mut open = vec![self.directory.path().join("staging")];
-        while let Some(directory) = open.pop() {
-            for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
-                let name = entry.file_name().into_string().unwrap();
-                if entry.file_type().unwrap().is_dir() {
-                    open.push(entry.path());
-                } else {
-                    copies += usize::from(name.ends_with(".so") && name != "libtiny.so");
-                }
+        staged_copies(&self.directory.path().join("staging"))
+    }
+}
+
+/// How many libraries lie below a staging directory, but for the watched files.
+pub fn staged_copies(staging: &Path) -> usize {
+    let mut copies = 0;
+    let mut open = vec![staging.to_owned()];
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
+            let name = entry.file_name().into_string().unwrap();
+            if entry.file_type().unwrap().is_dir() {
+                open.push(entry.path());
+            } else {
+                copies += usize::from(name.ends_with(".so") && name.contains('-'));
             }
         }
-        copies
     }
+    copies
+}
+
+/// Compiles a library as cargo would.
+pub fn rustc(name: &str, source: &Path, artifact: &Path, more: &[&str]) {
+    let rustc = Path::new(env!("CARGO")).with_file_name("rustc");
+    let output = Command::new(rustc)
+        .args(["--crate-name", name, "--edition", "2024"])
+        .args(["--crate-type", "cdylib", "-Cprefer-dynamic"])
+        .args(more)
+        .arg("-o")
+        .args([artifact, source])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
 }
