@@ -204,9 +204,10 @@ fn a_chosen_row_comes_into_sight_and_takes_the_arrows() {
     window.run();
     let memory = &window.state().ui_memory;
     assert_eq!(memory.filter, "", "a filter that hides it is cleared");
-    let mut rows = window.query_all_by_role(Role::Row);
     let is_it = |label: String| label.starts_with("4322, ");
-    let in_sight = rows.any(|row| row.accesskit_node().label().is_some_and(is_it));
+    let in_sight = window
+        .query_all_by_role(Role::Row)
+        .any(|row| row.accesskit_node().label().is_some_and(is_it));
     assert!(in_sight);
     key(&mut window, Key::ArrowDown);
     assert_eq!(

@@ -1,7 +1,8 @@
 //! The last line: which broker this is, and the keys that lead to everything else.
 
 use warden_toolkit::egui::{
-    Color32, CursorIcon, Popup, PopupCloseBehavior, Pos2, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2,
+    Color32, CursorIcon, Popup, PopupCloseBehavior, Pos2, Rect, Role, Sense, Ui, WidgetInfo, pos2,
+    vec2,
 };
 use warden_view::{Action, Dialog, LinkState};
 

@@ -11,7 +11,7 @@ use crate::{board, queue};
 /// The keys as the sheet lists them: group, key, what it does. Ctrl+Alt+R, Ctrl and + and − are
 /// the host's.
 pub(crate) const SHEET: &[(&str, &str, &str)] = &[
-    ("Look", "Ctrl+K", "palette: find anything by name, and do it"),
+    ("Look", "Ctrl+K", "palette: anything, by its name"),
     ("Look", "/", "filter queue and holders"),
     ("Look", "↑ ↓", "select the row above or below"),
     ("Look", "PgUp PgDn", "ten rows up or down"),
