@@ -9,6 +9,9 @@ use warden_tests::process::checkout;
 /// The packages that run, test and reload agree on. xtask itself is left out: it is running.
 const SELECTION: [&str; 3] = ["--workspace", "--exclude", "xtask"];
 
+/// What the window loads and does not link: plain library packages, built as cdylibs.
+const HOT_MODULES: [&str; 2] = ["ui_hot", "palette"];
+
 /// Flags from outside would build another toolkit than the one that a running window has mapped.
 const FOREIGN_FLAGS: [&str; 3] = [
     "RUSTFLAGS",
@@ -74,23 +77,19 @@ pub fn bench(package: &str, name: &str, feature: &str) -> Result<Vec<Value>> {
     Ok(results)
 }
 
-/// Builds every program and the hot library.
+/// Builds every program and the hot libraries.
 ///
 /// # Errors
 /// When the build fails.
 pub fn programs() -> Result<()> {
     expect_success(&mut cargo("build")?)?;
-    hot_library()
+    HOT_MODULES.into_iter().try_for_each(hot_library)
 }
 
-/// Builds the hot library as a window does that reloads it.
-///
-/// # Errors
-/// When the build fails.
-pub fn hot_library() -> Result<()> {
-    refuse_foreign_flags()?;
+/// Builds a hot library as a window does that reloads it.
+fn hot_library(module: &str) -> Result<()> {
     let mut command = plain("rustc");
-    command.args(["--locked", "--package", "ui_hot", "--lib"]);
+    command.args(["--locked", "--package", module, "--lib"]);
     expect_success(command.arg("--crate-type=cdylib"))
 }
 
