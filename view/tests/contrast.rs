@@ -142,6 +142,7 @@ fn texts(c: &Colours) -> Vec<(&'static str, Rgba, &'static str, Rgba)> {
     ] {
         pairs.extend(everywhere.map(|(surface, on)| (name, colour, surface, on)));
     }
+    pairs.push(("warn", c.warn, "field", c.field));
     for (name, colour) in [("good", c.good), ("warn", c.warn)] {
         pairs.extend(rows.map(|(surface, on)| (name, colour, surface, on)));
     }

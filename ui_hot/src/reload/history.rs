@@ -1,6 +1,6 @@
 //! What ran before and what was refused, the newest first, with the way back.
 
-use warden_toolkit::egui::{Color32, Rect, pos2};
+use warden_toolkit::egui::{Color32, Pos2, Rect, pos2, vec2};
 use warden_view::{Action, GenerationRow, GenerationState, Module, ModuleKind};
 
 use super::page::{self, LINE, Page};
@@ -116,63 +116,28 @@ fn called(row: &GenerationRow) -> String {
 fn row(page: &mut Page<'_, '_>, module: &Module, row: &GenerationRow, numbers: f32) {
     let narrow = page.width() < 560.0;
     let rect = page.line(if narrow { 50.0 } else { ROW });
-    if page.is_far(rect) {
+    let open = page.scene.memory.reload.attempt == Some(row.attempt);
+    if page.is_far(rect) && !open {
         return;
     }
-    let open = page.scene.memory.reload.attempt == Some(row.attempt);
-    let ink = page.ink.clone();
-    let (word, colour) = (state_word(row), state_colour(page, row));
-    let at_time = page.scene.time(row.at_ms);
-    let reason = row.failure.as_ref().map_or("", |failure| &*failure.title);
-    let spoken = format!(
-        "generation {}, {}, {word}, {at_time} {reason}",
-        number(row),
-        called(row)
-    );
-    let name = format!("attempt {}", row.attempt);
     let back = Button::new("Roll back");
-    let width = back.width(page.ui, &ink);
+    let width = back.width(page.ui, &page.ink);
     let mut pressed = rect;
     if row.can_return {
         pressed.max.x -= width + 8.0;
     }
     let y = rect.top() + if narrow { 14.0 } else { ROW / 2.0 };
-    let response = page.fold(pressed, y, &name, spoken.trim_end(), open);
-    let painter = page.ui.painter();
-    let mono = Hand::new(ink.mono(), ink.text);
+    let name = format!("attempt {}", row.attempt);
+    let response = page.fold(pressed, y, &name, &spoken(page, row), open);
     let left = rect.left() + 20.0;
-    paint::left(painter, pos2(left, y), &number(row), &mono);
-    let hand = Hand::label(&ink, colour);
-    let state = paint::left(painter, pos2(left + numbers, y), word, &hand);
-    let dim = Hand::dim(&ink);
-    let mono_dim = mono.coloured(ink.dim);
-    let text = if reason.is_empty() {
-        called(row)
-    } else {
-        reason.to_owned()
-    };
-    let body = Hand::body(&ink);
-    let hand = match (reason.is_empty(), row.label.is_empty()) {
-        (false, _) => &dim,
-        (true, false) => &body,
-        (true, true) => &mono_dim,
-    };
+    let ink = page.ink.clone();
+    let mono = Hand::new(ink.mono(), ink.text);
+    paint::left(page.ui.painter(), pos2(left, y), &number(row), &mono);
+    let at = pos2(left + numbers, y);
     if narrow {
-        let mut when = at_time;
-        if row.build_ms.is_some() {
-            when = format!("{when}, {}", built(row));
-        }
-        let room = pressed.right() - state.right() - 10.0;
-        page.text(pos2(state.right() + 10.0, y), &text, hand, room);
-        let below = pos2(left + numbers, rect.top() + 35.0);
-        page.text(below, &when, &dim, pressed.right() - below.x);
+        words_narrow(page, row, at, pressed.right());
     } else {
-        let at = pos2(left + numbers + STATES, y);
-        let right = pos2(rect.right() - width - 20.0, y);
-        page.text_left_of(right, &built(row), &dim, BUILDS - 8.0);
-        let time = pos2(right.x - BUILDS, y);
-        let when = page.text_left_of(time, &at_time, &dim, 80.0);
-        page.text(at, &text, hand, when.rect.left() - at.x - 14.0);
+        words_wide(page, row, at, rect.right() - width - 20.0);
     }
     if row.can_return {
         let name = format!("Roll back {} to generation {}", module.name, row.number);
@@ -189,10 +154,64 @@ fn row(page: &mut Page<'_, '_>, module: &Module, row: &GenerationRow, numbers: f
         page.scene.memory.reload.attempt = (!open).then_some(row.attempt);
     }
     if open {
-        details(page, row, colour);
+        details(page, row, state_colour(page, row));
     }
     let line = Rect::from_min_max(rect.min, pos2(rect.right(), page.y));
     paint::rule(page.ui.painter(), line, page.y - 0.5, &ink);
+}
+
+fn spoken(page: &Page<'_, '_>, row: &GenerationRow) -> String {
+    let (number, word) = (number(row), state_word(row));
+    let text = format!(
+        "generation {number}, {}, {word}, {}",
+        called(row),
+        page.scene.time(row.at_ms)
+    );
+    match &row.failure {
+        Some(failure) => format!("{text}, {}", failure.title),
+        None => text,
+    }
+}
+
+/// Why it is not there any more, or else what it is called.
+fn told(page: &Page<'_, '_>, row: &GenerationRow) -> (String, Hand) {
+    let ink = &page.ink;
+    match &row.failure {
+        Some(failure) => (failure.title.to_string(), Hand::dim(ink)),
+        None if row.label.is_empty() => (called(row), Hand::new(ink.mono(), ink.dim)),
+        None => (called(row), Hand::body(ink)),
+    }
+}
+
+fn state_label(page: &Page<'_, '_>, row: &GenerationRow, at: Pos2) -> Rect {
+    let hand = Hand::label(&page.ink, state_colour(page, row));
+    paint::left(page.ui.painter(), at, state_word(row), &hand)
+}
+
+/// On two lines.
+fn words_narrow(page: &Page<'_, '_>, row: &GenerationRow, at: Pos2, right: f32) {
+    let state = state_label(page, row, at);
+    let (text, hand) = told(page, row);
+    let x = state.right() + 10.0;
+    page.text(pos2(x, at.y), &text, &hand, right - x);
+    let mut when = page.scene.time(row.at_ms);
+    if row.build_ms.is_some() {
+        when = format!("{when}, {}", built(row));
+    }
+    let below = at + vec2(0.0, 21.0);
+    page.text(below, &when, &Hand::dim(&page.ink), right - below.x);
+}
+
+/// On one line, in columns.
+fn words_wide(page: &Page<'_, '_>, row: &GenerationRow, at: Pos2, right: f32) {
+    state_label(page, row, at);
+    let dim = Hand::dim(&page.ink);
+    page.text_left_of(pos2(right, at.y), &built(row), &dim, BUILDS - 8.0);
+    let time = page.scene.time(row.at_ms);
+    let when = page.text_left_of(pos2(right - BUILDS, at.y), &time, &dim, 80.0);
+    let (text, hand) = told(page, row);
+    let at = at + vec2(STATES, 0.0);
+    page.text(at, &text, &hand, when.rect.left() - at.x - 14.0);
 }
 
 /// What the state takes beside the number, and what the build's time takes at the right.

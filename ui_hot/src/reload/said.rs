@@ -1,6 +1,6 @@
 //! What was said: why an attempt failed, and the compiler's messages.
 
-use warden_toolkit::egui::{Color32, Rect, pos2};
+use warden_toolkit::egui::{Color32, Pos2, Rect, pos2, vec2};
 use warden_view::{Action, Diagnostic, Failure, Level, Module, OpenDiagnostic, Stage, Text};
 
 use super::page::{LINE, Page};
@@ -71,12 +71,7 @@ pub(super) fn title(
     }
 }
 
-fn copy_message(
-    page: &mut Page<'_, '_>,
-    copy: Button<'_>,
-    at: warden_toolkit::egui::Pos2,
-    message: &str,
-) {
+fn copy_message(page: &mut Page<'_, '_>, copy: Button<'_>, at: Pos2, message: &str) {
     if page.button_left_of(copy, at, "copy").clicked() {
         let text = message.to_owned();
         page.scene.actions.push(Action::CopyText { text });
@@ -85,12 +80,7 @@ fn copy_message(
 
 /// A button that shows the place in the operator's editor; `what` begins its accessible name. Gives
 /// what it took.
-fn open_in_editor(
-    page: &mut Page<'_, '_>,
-    what: &str,
-    place: &Place,
-    at: warden_toolkit::egui::Pos2,
-) -> Rect {
+fn open_in_editor(page: &mut Page<'_, '_>, what: &str, place: &Place, at: Pos2) -> Rect {
     let (file, line, column) = place;
     let open = Button::new("Open in editor").named(format!("{what} {file}:{line} in the editor"));
     let response = page.button_left_of(open, at, "open");
@@ -197,7 +187,7 @@ fn diagnostic(page: &mut Page<'_, '_>, at: usize, said: &Diagnostic, open: bool)
         None => format!("{word}: {}", said.title),
     };
     // The line at the bottom of a narrow one has the button: what is pressed ends above it.
-    let top = Rect::from_min_size(rect.min, warden_toolkit::egui::vec2(rect.width(), 30.0));
+    let top = Rect::from_min_size(rect.min, vec2(rect.width(), 30.0));
     let y = top.center().y;
     let mut right = rect.right();
     let mut pressed = top;
