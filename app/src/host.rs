@@ -188,9 +188,13 @@ impl Host {
             if cost.is_zero() {
                 continue;
             }
-            if let Some(taken_back) = self.hot.drew(at, cost) {
-                self.taken_back(ctx, taken_back);
-                self.restyle = true;
+            match self.hot.drew(at, cost) {
+                Some(taken_back) => {
+                    self.taken_back(ctx, taken_back);
+                    self.restyle = true;
+                }
+                None if self.hot.is_on_probation(at) => {}
+                None => self.reporter.trusted(self.hot.name(at)),
             }
         }
     }

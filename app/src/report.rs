@@ -108,6 +108,11 @@ impl Reporter {
         }
     }
 
+    /// The running generation has proved itself.
+    pub fn trusted(&mut self, module: Option<&str>) {
+        self.tell_with_frame(json!({ "event": "trusted", "module": module }));
+    }
+
     /// A generation was taken back, by the engine or by the operator.
     pub fn rolled_back(&mut self, module: &str, from: Option<u32>, to: Option<u32>, why: &str) {
         self.tell_with_frame(json!({

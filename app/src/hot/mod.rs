@@ -209,6 +209,12 @@ impl Hot {
         self.functions(0).is_some()
     }
 
+    /// The name of the module at this place.
+    #[must_use]
+    pub fn name(&self, at: usize) -> Option<&'static str> {
+        self.layers.get(at).map(|layer| layer.entry.name)
+    }
+
     /// Whether the module at this place must still prove itself.
     #[must_use]
     pub fn is_on_probation(&self, at: usize) -> bool {
