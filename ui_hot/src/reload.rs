@@ -171,7 +171,7 @@ fn parts(page: &mut Page<'_, '_>, module: &Module) {
         said::failure(page, module, failure);
     }
     if let Some(mismatch) = &module.restart_offered {
-        restart::offer(page, mismatch);
+        restart::offer(page, module, mismatch);
     }
     if module.kind != ModuleKind::Code && module.failure.is_none() {
         let text = "It goes live when it is saved. Reload reads it again at once.";
@@ -200,7 +200,7 @@ fn parts(page: &mut Page<'_, '_>, module: &Module) {
 fn state(page: &Page<'_, '_>, module: &Module) -> (String, Color32, bool) {
     let ink = &page.ink;
     match module.state {
-        ModuleState::Live if module.newer => ("new build available".to_owned(), ink.accent, true),
+        ModuleState::Live if module.newer => (NEWER.to_owned(), ink.accent, true),
         ModuleState::Live if module.probation.is_some() => {
             ("on probation".to_owned(), ink.warn, false)
         }
@@ -231,7 +231,10 @@ fn row(page: &mut Page<'_, '_>, module: &Module, open: bool) -> Response {
     if open {
         page.ui.painter().rect_filled(band, 0.0, ink.raised);
     }
-    let spoken = format!("{}, generation {}, {word}", module.name, module.generation);
+    let mut spoken = format!("{}, generation {}, {word}", module.name, module.generation);
+    if module.newer && word != NEWER {
+        spoken = format!("{spoken}, {NEWER}");
+    }
     let y = rect.top() + 20.0;
     let response = page.fold(rect, y, "fold", &spoken, open);
     let left = rect.left() + 20.0;
@@ -244,22 +247,36 @@ fn row(page: &mut Page<'_, '_>, module: &Module, open: bool) -> Response {
     let name = page.text(pos2(left, y), &module.name, &Hand::body(&ink), room);
     let at = pos2(name.rect.right() + 12.0, y);
     let set = paint::left(page.ui.painter(), at, &generation, &hand);
-    let (at, since_y, since_room) = if narrow {
-        let at = pos2(rect.right() - chip.ceil(), y);
-        (at, rect.top() + 42.0, rect.right() - left)
+    let chip_at = if narrow {
+        pos2(rect.right() - chip.ceil(), y)
     } else {
-        let at = pos2(set.right() + 12.0, y);
-        (at, y, rect.right() - at.x - chip - 16.0)
+        pos2(set.right() + 12.0, y)
     };
-    control::chip(page.ui, &ink, at, &word, colour, filled);
+    let mut end = control::chip(page.ui, &ink, chip_at, &word, colour, filled).right();
+    let light = module.newer && module.state != ModuleState::Live;
     let dim = Hand::dim(&ink);
     if narrow {
-        page.text(pos2(left, since_y), &since, &dim, since_room);
+        let at = pos2(left, rect.top() + 42.0);
+        let right = pos2(rect.right(), at.y);
+        let room = if light {
+            paint::right(page.ui.painter(), right, NEWER, &hand).left() - at.x - 12.0
+        } else {
+            right.x - at.x
+        };
+        page.text(at, &since, &dim, room);
     } else {
-        page.text_left_of(pos2(rect.right(), since_y), &since, &dim, since_room);
+        if light {
+            let at = pos2(end + 8.0, y);
+            end = control::chip(page.ui, &ink, at, NEWER, ink.accent, true).right();
+        }
+        let room = rect.right() - end - 16.0;
+        page.text_left_of(pos2(rect.right(), y), &since, &dim, room);
     }
     response
 }
+
+/// The light that is on while a newer file lies there.
+const NEWER: &str = "new build available";
 
 fn generation_word(module: &Module) -> String {
     if module.generation == 0 {
@@ -284,7 +301,10 @@ fn since(page: &Page<'_, '_>, module: &Module) -> String {
     };
     if module.kind == ModuleKind::Code && module.loaded > 1 {
         let mapped: u64 = module.history.iter().map(|row| row.mapped_bytes).sum();
-        text = format!("{text}, {} mapped", module.loaded);
+        text = match text.as_str() {
+            "" => format!("{} mapped", module.loaded),
+            text => format!("{text}, {} mapped", module.loaded),
+        };
         if mapped > 0 {
             text = format!("{text} in {}", mib(mapped));
         }

@@ -234,6 +234,25 @@ fn what_was_taken_back_tells_why() {
 }
 
 #[test]
+fn arrows_step_through_the_history_and_the_light_shows_beside_a_failure() {
+    let mut window = panel(sample::reload::rolled_back());
+    window.get_by_label("render code, generation 7, failed, new build available");
+    let row = |window: &Window, name: &str| window.get_by_label_contains(name).is_focused();
+    for _ in 0..80 {
+        if row(&window, "generation 08, ") {
+            break;
+        }
+        press(&mut window, Modifiers::NONE, Key::Tab);
+    }
+    press(&mut window, Modifiers::NONE, Key::ArrowDown);
+    assert!(row(&window, "generation 07, "));
+    press(&mut window, Modifiers::NONE, Key::ArrowUp);
+    assert!(row(&window, "generation 08, "));
+    press(&mut window, Modifiers::NONE, Key::Enter);
+    assert_eq!(window.state().memory.reload.attempt, Some(40));
+}
+
+#[test]
 fn memory_is_told_key_by_key() {
     let mut window = panel(sample::busy());
     push(&mut window, "command palette, generation 3, live");

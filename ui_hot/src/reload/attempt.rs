@@ -1,7 +1,7 @@
 //! The last attempt, stage by stage: what is done, what is under way, where it ended.
 
 use warden_toolkit::egui::{Color32, Rect, Role, pos2, vec2};
-use warden_view::{Module, ModuleKind, ModuleState, Progress, Stage};
+use warden_view::{Failure, Module, ModuleKind, ModuleState, Progress, Stage};
 
 use super::page::{LINE, Page};
 use super::{ms, stage_word};
@@ -26,7 +26,7 @@ const SEGMENT: f32 = 82.0;
 /// How far a stage came.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Mark {
-    Done(Option<f32>),
+    Done,
     /// The part of it that is done, where that is known.
     Now(Option<f32>),
     Failed,
@@ -100,10 +100,9 @@ fn steps(page: &Page<'_, '_>, module: &Module) -> Vec<Step> {
                         let frames = format!("{} of {}", probation.frames, probation.of_frames);
                         (Mark::Now(Some(part)), frames)
                     }
-                    (None, Some(took)) => (Mark::Done(Some(took)), ms(took)),
-                    // Passed, and nothing was measured.
-                    (None, None) if stage == Stage::Probation && module.failure.is_none() => {
-                        (Mark::Done(None), "passed".to_owned())
+                    (None, Some(took)) => (Mark::Done, ms(took)),
+                    (None, None) if stage == Stage::Probation && trusted(module) => {
+                        (Mark::Done, "passed".to_owned())
                     }
                     (None, None) => (Mark::Not, "–".to_owned()),
                 },
@@ -115,6 +114,16 @@ fn steps(page: &Page<'_, '_>, module: &Module) -> Vec<Step> {
             }
         })
         .collect()
+}
+
+/// Probation is over, and nobody takes its time.
+fn trusted(module: &Module) -> bool {
+    let failed_before = |failure: &Failure| failure.stage != Stage::Run;
+    module
+        .timings
+        .iter()
+        .any(|timing| timing.stage == Stage::Swap)
+        && !module.failure.as_ref().is_some_and(failed_before)
 }
 
 /// Where a stage comes; what failed while it ran failed after them all.
@@ -139,7 +148,12 @@ fn sum(page: &Page<'_, '_>, module: &Module) -> String {
         let left = (probation.ends_ms - page.scene.picture.clock.now_ms).max(0);
         let (frames, of) = (probation.frames, probation.of_frames);
         let left = words::span(left + 999);
-        return format!("{frames} of {of} frames, {left} left");
+        // Three of them running take it back.
+        let slow = match probation.slow {
+            0 => String::new(),
+            slow => format!(", {slow} slow"),
+        };
+        return format!("{frames} of {of} frames{slow}, {left} left");
     }
     let counted = |stage: Stage| !matches!(stage, Stage::Build | Stage::Wait | Stage::Probation);
     let timings = module.timings.iter();
@@ -162,7 +176,7 @@ fn sum(page: &Page<'_, '_>, module: &Module) -> String {
 fn colours(page: &Page<'_, '_>, mark: Mark) -> (Color32, Color32) {
     let ink = &page.ink;
     match mark {
-        Mark::Done(_) => (ink.dim, ink.text),
+        Mark::Done => (ink.dim, ink.text),
         Mark::Now(_) => (ink.accent, ink.accent),
         Mark::Failed => (ink.alarm, ink.alarm),
         Mark::Not => (ink.dim, ink.dim),
@@ -172,7 +186,7 @@ fn colours(page: &Page<'_, '_>, mark: Mark) -> (Color32, Color32) {
 fn paint_mark(page: &Page<'_, '_>, rect: Rect, mark: Mark) {
     let (painter, ink) = (page.ui.painter(), &page.ink);
     match mark {
-        Mark::Done(_) => {
+        Mark::Done => {
             painter.rect_filled(rect, 0.0, ink.good);
         }
         Mark::Now(part) => {
@@ -197,7 +211,7 @@ fn speak(page: &Page<'_, '_>, rect: Rect, step: &Step) {
     let text = match step.mark {
         Mark::Not => format!("{word}: not reached"),
         Mark::Now(_) => format!("{word}: under way, {}", step.figure),
-        Mark::Done(_) | Mark::Failed => format!("{word}: {}", step.figure),
+        Mark::Done | Mark::Failed => format!("{word}: {}", step.figure),
     };
     page.say(rect, word, Role::ListItem, &text);
 }

@@ -1,7 +1,7 @@
 //! The warm restart: offered where what crosses differs, and its build while it is under way.
 
 use warden_toolkit::egui::{Role, pos2};
-use warden_view::{Action, Difference, Mismatch, Restart};
+use warden_view::{Action, Difference, Mismatch, Module, Restart};
 
 use super::page::{LINE, Page};
 use super::{attempt, said};
@@ -13,15 +13,18 @@ use crate::words;
 const WHAT: &str = "A warm restart builds the window, saves all that is open and typed, and begins \
                     again in place. The broker and its leases notice nothing.";
 
-pub(super) fn offer(page: &mut Page<'_, '_>, mismatch: &Mismatch) {
+pub(super) fn offer(page: &mut Page<'_, '_>, module: &Module, mismatch: &Mismatch) {
     let warn = page.ink.warn;
     let under_way = page.scene.picture.reload.restart.as_ref();
     let busy = under_way.is_some_and(|restart| restart.progress.is_some());
     page.block(warn, false, |page| {
-        let text = &mismatch.title;
-        let hand = Hand::body(&page.ink).coloured(warn);
-        page.paragraph(text, &hand);
-        page.y += 6.0;
+        // Said already, where it is word for word what the attempt failed with.
+        let failure = module.failure.as_ref();
+        if failure.is_none_or(|failure| failure.title != mismatch.title) {
+            let hand = Hand::body(&page.ink).coloured(warn);
+            page.paragraph(&mismatch.title, &hand);
+            page.y += 6.0;
+        }
         for (at, difference) in mismatch.differences.iter().enumerate() {
             self::difference(page, at, difference);
         }
@@ -57,8 +60,12 @@ fn difference(page: &mut Page<'_, '_>, at: usize, difference: &Difference) {
     const LINES: f32 = 90.0;
     let ink = page.ink.clone();
     let name = named(difference);
-    let rect = page.line(LINE);
+    if difference.running.is_empty() && difference.offered.is_empty() {
+        // Neither has a line of it: what differs is no definition, and the title says what.
+        return;
+    }
     let mono = Hand::new(ink.mono(), ink.text);
+    let rect = page.line(if name.is_empty() { 0.0 } else { LINE });
     page.text(rect.left_center(), &name, &mono, rect.width());
     let sides = [
         ("this window", &difference.running),

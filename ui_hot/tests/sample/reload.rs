@@ -321,12 +321,12 @@ pub fn mismatch() -> Picture {
         module.failure = Some(Failure {
             stage: Stage::Check,
             at_ms: NOW - 9 * S,
-            title: t("UiMemory.palette and 1 more type differ"),
-            message: t("UiMemory.palette differs"),
+            title: t("`UiMemory.palette` differs, and so does `Palette`"),
+            message: t("`UiMemory.palette` differs, and so does `Palette`"),
             place: None,
         });
         module.restart_offered = Some(Mismatch {
-            title: t("The new render code does not fit this window: what they share has changed."),
+            title: t("`UiMemory.palette` differs, and so does `Palette`"),
             differences: Arc::new([
                 Difference {
                     of: t("UiMemory"),
@@ -398,6 +398,7 @@ pub fn rolled_back() -> Picture {
     };
     with(|module| {
         module.state = ModuleState::Failed;
+        module.newer = true;
         module.loaded = 8;
         module.failure = Some(failure.clone());
         let mut rows = module.history.to_vec();
