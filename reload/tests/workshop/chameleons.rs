@@ -58,7 +58,12 @@ fn newest(deps: &Path, prefix: &str) -> PathBuf {
 /// are the same.
 pub fn told(library: &[u8], mode: &str, frame: u32, serial: u32) -> Vec<u8> {
     let words = format!("CHAMELEON:{mode} {frame} #{serial}");
-    patched(library, b"CHAMELEON:", 64, format!("{words:64}").as_bytes())
+    patched(
+        library,
+        b"CHAMELEON:good 0 ",
+        64,
+        format!("{words:64}").as_bytes(),
+    )
 }
 
 /// Replaces `len` bytes wherever `found` begins.

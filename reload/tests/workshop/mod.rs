@@ -143,7 +143,12 @@ pub fn rustc(name: &str, source: &Path, artifact: &Path, more: &[&str]) {
     let rustc = Path::new(env!("CARGO")).with_file_name("rustc");
     let output = Command::new(rustc)
         .args(["--crate-name", name, "--edition", "2024"])
-        .args(["--crate-type", "cdylib", "-Cprefer-dynamic"])
+        .args([
+            "--crate-type",
+            "cdylib",
+            "-Cprefer-dynamic",
+            "-Cstrip=symbols",
+        ])
         .args(more)
         .arg("-o")
         .args([artifact, source])
