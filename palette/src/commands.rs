@@ -7,7 +7,7 @@ use warden_view::{
     Phase, Sort, Target, Watch,
 };
 
-use crate::entry::{Deed, Entry, Kind};
+use crate::entry::{Deed, Entry, Kind, Zoom};
 
 const NO_BROKER: &str = "the broker does not answer";
 
@@ -261,6 +261,13 @@ fn window(scene: &Scene<'_>, entries: &mut Vec<Entry>) {
             .about("panels as they fit the window")
             .cap("Ctrl+Shift+L"),
     );
+    for (zoom, title, cap) in [
+        (Zoom::In, "Larger", "Ctrl +"),
+        (Zoom::Out, "Smaller", "Ctrl −"),
+        (Zoom::Reset, "Standard size", "Ctrl 0"),
+    ] {
+        entries.push(window(title, title, Deed::Zoom(zoom)).cap(cap));
+    }
     for (column, title) in [
         (Column::Place, "Sort the queue by turn"),
         (Column::Client, "Sort the queue by client"),

@@ -49,6 +49,17 @@ pub(crate) enum Deed {
     Unfiltered,
     /// Puts the panels where they fit the window.
     StandardLayout,
+    /// Draws everything larger or smaller.
+    Zoom(Zoom),
+}
+
+/// How everything is drawn larger or smaller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Zoom {
+    In,
+    Out,
+    /// As large as the screen says.
+    Reset,
 }
 
 /// One line.

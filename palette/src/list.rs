@@ -123,7 +123,14 @@ pub(crate) fn show(
             let at_y = top + height * nth as f32;
             let line = Rect::from_min_size(pos2(inner.left(), at_y), vec2(inner.width(), height));
             let entry = &found.entries[at];
-            if row(ui, line, ink, entry, at == lit_at) {
+            let is_lit = at == lit_at;
+            let clicked_here = row(ui, line, ink, entry, is_lit);
+            ui.ctx().accesskit_node_builder(row_id(entry), |node| {
+                node.set_selected(is_lit);
+                node.set_position_in_set(at + 1);
+                node.set_size_of_set(found.entries.len());
+            });
+            if clicked_here {
                 clicked = Some(entry.clone());
             }
         }
@@ -154,8 +161,6 @@ fn row(ui: &Ui, rect: Rect, ink: &Ink<'_>, entry: &Entry, lit: bool) -> bool {
     let enabled = entry.off.is_none();
     let response = ui.interact(rect, row_id(entry), Sense::CLICK);
     response.widget_info(|| WidgetInfo::selected(Role::ListBoxOption, enabled, lit, spoken(entry)));
-    ui.ctx()
-        .accesskit_node_builder(response.id, |node| node.set_selected(lit));
     let painter = ui.painter();
     if lit {
         painter.rect_filled(rect, 0.0, ink.selected);

@@ -1,5 +1,6 @@
 //! The palette driven by keyboard and by accessible name, and what comes out of it.
 
+#[allow(unused_imports, reason = "the window's own tests use all of it")]
 #[path = "../../ui_hot/tests/sample/mod.rs"]
 mod sample;
 mod stage;
@@ -280,6 +281,45 @@ fn the_selected_id_and_command_are_copied() {
         taken(&mut window),
         [copy("mic-4471"), copy("warden cancel mic-4471")]
     );
+}
+
+#[test]
+fn everything_is_drawn_larger_and_smaller() {
+    let mut window = window(sample::busy());
+    for (text, larger) in [("larger", true), ("standard size", false)] {
+        search(&mut window, text);
+        key(&mut window, Key::Enter);
+        window.run();
+        assert_eq!(window.ctx.zoom_factor() > 1.0, larger, "{text}");
+    }
+}
+
+#[test]
+fn it_draws_before_any_style_is_in_place() {
+    let mut memory = warden_hot::Memory::new(&palette::palette_memory).expect("it is made");
+    let mut ui_memory = warden_view::UiMemory {
+        palette: Some("re".to_owned()),
+        ..Default::default()
+    };
+    let theme = sample::theme("light");
+    let picture = sample::busy();
+    let ctx = warden_toolkit::egui::Context::default();
+    for _ in 0..3 {
+        let mut output = ctx.run_ui(Default::default(), |ui| {
+            let mut actions = Vec::new();
+            let drawn = palette::palette_draw(
+                ui,
+                &picture,
+                &theme,
+                &mut ui_memory,
+                &mut memory,
+                &mut actions,
+            );
+            assert_eq!(drawn, Ok(()));
+            assert!(actions.is_empty());
+        });
+        output.textures_delta.clear();
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Pictures of the palette, compared with those in `snapshots/`. After a change that is meant:
 //! `UPDATE_SNAPSHOTS=1`, and look at every one of them.
 
+#[allow(unused_imports, reason = "the window's own tests use all of it")]
 #[path = "../../ui_hot/tests/sample/mod.rs"]
 mod sample;
 mod stage;

@@ -38,7 +38,7 @@ pub(crate) fn handle(ui: &Ui, scene: &mut Scene<'_>, room: Rect) {
         grant(ui, scene, room, wish);
     }
     let typing = typing(ui);
-    if scene.memory.dialog.is_some() || scene.memory.palette.is_some() {
+    if scene.memory.dialog.is_some() || palette_is_over(ui, scene) {
         return;
     }
     windows_keys(ui, scene, room);
@@ -64,6 +64,13 @@ pub(crate) fn handle(ui: &Ui, scene: &mut Scene<'_>, room: Rect) {
         move_selection(ui, scene);
     }
     acting(ui, scene, room);
+}
+
+/// The palette is open and was drawn: it is another module, which may be down. Then the keyboard is
+/// ours after all.
+fn palette_is_over(ui: &Ui, scene: &Scene<'_>) -> bool {
+    let drawn = ui.ctx().memory(|memory| memory.top_modal_layer().is_some());
+    scene.memory.palette.is_some() && drawn
 }
 
 fn typing(ui: &Ui) -> bool {
@@ -160,8 +167,11 @@ fn reveal(ui: &Ui, scene: &mut Scene<'_>, room: Rect) {
     focus_panel(ui, panel);
 }
 
-/// The field loses the focus and then its text, a sorted table its sorting, a row its selection.
+/// A palette that nobody draws is closed; a field loses the focus and then its text, a sorted table its sorting, a row its selection.
 fn step_back(ui: &Ui, scene: &mut Scene<'_>, typing: bool) {
+    if scene.memory.palette.take().is_some() {
+        return;
+    }
     if typing {
         if let Some(id) = ui.ctx().memory(|memory| memory.focused()) {
             ui.ctx().memory_mut(|memory| memory.surrender_focus(id));

@@ -420,6 +420,17 @@ fn nobody_waiting_has_a_line_to_copy() {
 }
 
 #[test]
+fn a_palette_that_nobody_draws_keeps_no_key() {
+    let mut window = window(sample::busy());
+    window.state_mut().memory.palette = Some("res".to_owned());
+    press(&mut window, Modifiers::NONE, Key::ArrowDown);
+    assert_eq!(selected(&window), waiter("dream-7f3a09b1c41e"));
+    press(&mut window, Modifiers::NONE, Key::Escape);
+    assert_eq!(window.state().memory.palette, None);
+    assert_eq!(selected(&window), waiter("dream-7f3a09b1c41e"));
+}
+
+#[test]
 fn ten_thousand_rows_are_a_few_on_screen() {
     let mut window = window(sample::crowd(10_000));
     window.get_by_label("Queue, 10,000 waiters");

@@ -3,8 +3,8 @@
 
 use warden_toolkit::egui::{Color32, Context};
 use warden_view::{
-    Action, ActionRun, Gpu, Holder, LinkState, Phase, Picture, Selection, Target, Text, Theme,
-    ThemeName, UiMemory, Waiter,
+    Action, ActionRun, Column, Gpu, Holder, LinkState, Phase, Picture, Selection, Target, Text,
+    Theme, ThemeName, UiMemory, Waiter,
 };
 
 use crate::ink::Ink;
@@ -167,6 +167,13 @@ impl<'a> Scene<'a> {
             .position(|theme| theme.id == window.theme);
         let next = at.map_or(0, |at| at + 1) % window.themes.len().max(1);
         window.themes.get(next)
+    }
+
+    /// Sorts the queue by a column; the same column again turns the order round.
+    pub fn sort_by(&mut self, column: Column) {
+        let sort = &mut self.memory.sort;
+        sort.descending = sort.column == column && !sort.descending;
+        sort.column = column;
     }
 
     /// The local time of day.

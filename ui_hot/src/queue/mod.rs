@@ -8,7 +8,7 @@ use std::sync::Arc;
 use warden_toolkit::egui::{
     Id, Rect, Role, ScrollArea, Sense, Ui, UiBuilder, WidgetInfo, pos2, vec2,
 };
-use warden_view::{Column, LinkState, Selection, Target};
+use warden_view::{LinkState, Selection, Target};
 
 use crate::control::{self, Field};
 use crate::paint::{self, Hand};
@@ -189,13 +189,6 @@ fn empty(ui: &mut Ui, body: Rect, scene: &mut Scene<'_>) {
         let at = pos2(rect.left(), rect.bottom() + 16.0);
         control::command(ui, ink, at, line, room, scene.actions);
     }
-}
-
-/// Sorts by a column; the same column again turns the order round.
-pub(crate) fn sort_by(scene: &mut Scene<'_>, column: Column) {
-    let sort = &mut scene.memory.sort;
-    sort.descending = sort.column == column && !sort.descending;
-    sort.column = column;
 }
 
 /// Selects the waiter at a place in the queue, from 0.

@@ -5,7 +5,7 @@ use warden_toolkit::egui::{
 };
 use warden_view::{Column, Selection, Waiter, WhyCode};
 
-use super::{ending, select, sort_by, table_id};
+use super::{ending, select, table_id};
 use crate::control;
 use crate::paint::{self, Hand};
 use crate::scene::Scene;
@@ -142,7 +142,7 @@ fn column_head(ui: &Ui, cell: Rect, column: Column, scene: &mut Scene<'_>) {
     }
     control::focus(ui, ink, cell.shrink(3.0), &response);
     if response.clicked() {
-        sort_by(scene, column);
+        scene.sort_by(column);
     }
 }
 
