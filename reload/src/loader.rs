@@ -95,8 +95,11 @@ impl Loader {
             ))
         })?;
         self.restless = true;
-        let watch_wait = self.map(&watched)?;
-        let mut symbols = self.symbols(wanted, has_memory)?;
+        let mapped = self.map(&watched).and_then(|watch_wait| {
+            let symbols = self.symbols(wanted, has_memory)?;
+            Ok((watch_wait, symbols))
+        });
+        let (watch_wait, mut symbols) = mapped.inspect_err(|_| self.sweep())?;
         let memory = symbols.remove(&memory_symbol(&self.name));
         Ok(Loaded {
             // SAFETY: the manifest was compared, so this object is a table of the same layout; and
@@ -157,6 +160,19 @@ impl Loader {
             return Err(io::Error::last_os_error());
         }
         fs::rename(node, self.watched())
+    }
+
+    /// Removes copies that could not be loaded: what was, has no file any more.
+    fn sweep(&self) {
+        let prefix = format!("lib{}-", self.name);
+        let entries = fs::read_dir(&self.directory).into_iter().flatten();
+        for entry in entries.filter_map(Result::ok) {
+            let name = entry.file_name();
+            let is_copy = name.to_str().is_some_and(|name| name.starts_with(&prefix));
+            if is_copy && let Err(error) = fs::remove_file(entry.path()) {
+                tracing::warn!(%error, "a copy that cannot be loaded stays on the disk");
+            }
+        }
     }
 
     fn watched(&self) -> PathBuf {

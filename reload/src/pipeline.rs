@@ -38,7 +38,7 @@ pub(crate) struct Pipeline {
 
 /// What the stages came to.
 enum End {
-    Ready(Made),
+    Ready(Box<Made>),
     Unchanged,
     /// Nobody wants it any more.
     GivenUp,
@@ -100,17 +100,16 @@ impl Pipeline {
         let slot = &mut state.slots[order.slot];
         slot.status.progress = None;
         match (end, given_up) {
-            (Ok(End::Ready(made)), _) => Outcome::Ready(slot.ready(made, timings)),
+            (_, Some(Outcome::Cancelled)) => {
+                slot.given_up();
+                Outcome::Cancelled
+            }
+            (Ok(End::Ready(made)), _) => Outcome::Ready(slot.ready(*made, timings)),
             (Ok(End::Unchanged), _) => {
                 slot.unchanged(timings);
                 Outcome::Unchanged
             }
-            (_, Some(outcome)) => {
-                if matches!(outcome, Outcome::Cancelled) {
-                    slot.given_up();
-                }
-                outcome
-            }
+            (_, Some(outcome)) => outcome,
             (Ok(End::GivenUp), None) => Outcome::Superseded,
             (Err(fault), None) => Outcome::Failed(slot.refused(fault, sha256, provenance, timings)),
         }
@@ -165,12 +164,12 @@ impl Attempt<'_> {
         if let Some(rehearse) = &self.module.rehearse.clone() {
             self.rehearse(rehearse, &mapped, &memory)?;
         }
-        Ok(End::Ready(Made {
+        Ok(End::Ready(Box::new(Made {
             sha256: self.sha256.clone(),
             mapped,
             provenance: self.provenance.clone(),
             memory,
-        }))
+        })))
     }
 
     /// What it goes after must stand.
@@ -310,7 +309,7 @@ impl Attempt<'_> {
     ) -> Result<bool, Fault> {
         self.enter(Stage::Rehearse);
         let began = Instant::now();
-        let directory = pipeline.staging.directory("rehearsal").map_err(no_place)?;
+        let directory = pipeline.staging.directory(".rehearsal").map_err(no_place)?;
         let name = &self.module.name;
         let file = directory.join(format!("lib{name}-{}.so", &self.sha256[..16]));
         fs::write(&file, bytes).map_err(no_place)?;

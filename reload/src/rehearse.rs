@@ -50,7 +50,8 @@ impl Rehearse {
     }
 
     pub(crate) fn state(&self) -> Option<String> {
-        self.state.as_ref().map(|state| state())
+        // A panic there was told; what is rehearsed then goes without.
+        self.state.as_ref().and_then(|state| catch(|| state()).ok())
     }
 
     pub(crate) fn run(&self, candidate: Candidate<'_>) -> Result<(), Fault> {

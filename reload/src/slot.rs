@@ -137,10 +137,8 @@ impl Slot {
 
     /// An attempt was given up before it came to anything.
     pub fn given_up(&mut self) {
-        self.status.stage = match &self.ready {
-            Some((generation, ..)) => Some((Stage::Swap, generation.since)),
-            None => None,
-        };
+        let ready = self.ready.as_ref();
+        self.status.stage = ready.map(|(generation, ..)| (Stage::Swap, generation.since));
     }
 
     /// An attempt failed: the running generation stays.
@@ -181,7 +179,7 @@ impl Slot {
     ) -> Option<Arc<Generation>> {
         let (mut generation, carried, since) = self.ready.take()?;
         let started = Instant::now();
-        let carried = match carried.to_date(memory, &generation) {
+        let carried = match carried.brought_up(memory, self.restored.as_deref(), &generation) {
             Ok(carried) => carried,
             Err(fault) => {
                 let Generation {
@@ -195,6 +193,7 @@ impl Slot {
             }
         };
         let before = std::mem::replace(memory, carried.memory);
+        self.restored = None;
         self.status.migration = carried.migration.map(Arc::new);
         if let Some(running) = self.status.running.take() {
             self.stands(running.number, Standing::Former, None);
@@ -225,7 +224,11 @@ impl Slot {
     /// What runs is what was asked for.
     pub fn runs_now(&mut self, generation: Arc<Generation>) {
         self.status.stage = None;
-        self.status.failure = None;
+        // An attempt may have failed after this one was ready, and before it was taken.
+        let newer = |failure: &Failure| failure.at > generation.since;
+        if !self.status.failure.as_ref().is_some_and(newer) {
+            self.status.failure = None;
+        }
         self.status.running = Some(generation);
     }
 

@@ -104,11 +104,16 @@ impl Trial {
 
 impl Carried {
     /// Made anew where the memory has changed since.
-    pub fn to_date(self, memory: &Option<Memory>, to: &Generation) -> Result<Self, Fault> {
+    pub fn brought_up(
+        self,
+        memory: &Option<Memory>,
+        restored: Option<&str>,
+        to: &Generation,
+    ) -> Result<Self, Fault> {
         let fault = |error: MemoryError| Fault::new(Stage::Migrate, error.to_string());
         let now = memory.as_ref().map(Memory::to_ron).transpose();
-        let now = now.map_err(fault)?;
-        if now.is_none() || now == self.from {
+        let now = now.map_err(fault)?.or_else(|| restored.map(str::to_owned));
+        if now == self.from {
             return Ok(self);
         }
         let (memory, migration) = carry(to.mapped.memory, now.as_deref()).map_err(fault)?;
@@ -254,7 +259,10 @@ impl Slot {
         }
         self.former.retain(|former| former.number != number);
         self.trial = None;
+        self.restored = None;
         self.stands(number, Standing::Running, None);
+        // The operator has seen what failed.
+        self.status.failure = None;
         self.runs_now(Arc::clone(&to));
         Ok(to)
     }

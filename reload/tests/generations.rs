@@ -162,6 +162,7 @@ fn whatever_is_wrong_with_a_file_the_running_generation_stays() {
         assert!(shop.reloader.swap("tiny").is_none(), "{name}");
         let running = shop.reloader.status("tiny").unwrap().running.unwrap();
         assert_eq!((running.number(), answer(&running)), (1, 1), "{name}");
+        assert_eq!(shop.staged_copies(), 0, "{name}");
     }
 
     shop.compile(&Source::answering(3));

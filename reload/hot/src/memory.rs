@@ -25,8 +25,11 @@ pub struct MemoryTable {
     clone: unsafe fn(NonNull<()>) -> Result<NonNull<()>, MemoryError>,
     drop: unsafe fn(NonNull<()>),
     to_ron: unsafe fn(NonNull<()>) -> Result<String, MemoryError>,
-    from_ron: fn(&str) -> Result<(NonNull<()>, Migration), MemoryError>,
+    from_ron: fn(&str) -> Result<Migrated, MemoryError>,
 }
+
+/// New memory, and what became of the old.
+type Migrated = (NonNull<()>, Migration);
 
 /// Why a module's memory cannot be made, copied or written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -284,3 +284,98 @@ fn same(one: &str, other: &str) -> bool {
     let value = |text| ron::from_str::<ron::Value>(text).ok();
     one == other || value(one).is_some_and(|one| Some(one) == value(other))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Now {
+        count: u32,
+        #[serde(alias = "name")]
+        title: String,
+        scale: f32,
+        list: Vec<u8>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seldom: Option<u8>,
+        nested: Nested,
+    }
+
+    #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+    #[serde(default)]
+    struct Nested {
+        a: u8,
+        b: u8,
+    }
+
+    impl Default for Now {
+        fn default() -> Self {
+            Self {
+                count: 1,
+                title: "none".to_owned(),
+                scale: 2.0,
+                list: vec![1],
+                seldom: None,
+                nested: Nested::default(),
+            }
+        }
+    }
+
+    fn keys(changes: &[Change]) -> Vec<&str> {
+        changes.iter().map(|change| change.key.as_str()).collect()
+    }
+
+    #[test]
+    fn each_field_is_kept_carried_over_defaulted_or_dropped_by_itself() {
+        let old = r#"(
+            count: 5, name: "old", scale: 3, list: "no list", seldom: Some(4),
+            nested: (a: 7), gone: { "x": (1, 'c') },
+        )"#;
+        let (now, told) = migrate::<Now>(old).unwrap();
+        let expected = Now {
+            count: 5,
+            title: "old".to_owned(),
+            scale: 3.0,
+            list: vec![1],
+            seldom: Some(4),
+            nested: Nested { a: 7, b: 0 },
+        };
+        assert_eq!(now, expected);
+        assert_eq!(told.kept, ["count", "seldom"]);
+        assert_eq!(keys(&told.migrated), ["name → title", "scale", "nested"]);
+        assert_eq!(told.migrated[2].old.as_deref(), Some("(a: 7)"));
+        assert_eq!(told.migrated[2].new.as_deref(), Some("(a:7,b:0)"));
+        assert_eq!(keys(&told.defaulted), ["list"]);
+        assert!(told.defaulted[0].why.is_some());
+        assert_eq!(keys(&told.dropped), ["gone"]);
+    }
+
+    #[test]
+    fn what_was_written_comes_back_whole() {
+        let text = write(&Now::default()).unwrap();
+        let (now, told) = migrate::<Now>(&text).unwrap();
+        assert_eq!(now, Now::default());
+        assert!(told.is_trivial(), "{told:?}");
+    }
+
+    #[test]
+    fn of_nonsense_all_is_default() {
+        for old in ["", "(", "7", "(count: )", "[1, 2]"] {
+            let (now, told) = migrate::<Now>(old).unwrap();
+            assert_eq!(now, Now::default(), "{old}");
+            assert_eq!(keys(&told.defaulted), [ALL], "{old}");
+        }
+        let (now, told) = migrate::<Now>("()").unwrap();
+        assert_eq!((now, told.defaulted.len()), (Now::default(), 5));
+    }
+
+    #[test]
+    fn what_is_no_struct_is_taken_as_a_whole() {
+        let (list, told) = migrate::<Vec<u8>>("[1,2]").unwrap();
+        assert_eq!((list, told.kept), (vec![1, 2], vec![ALL.to_owned()]));
+        let (number, told) = migrate::<f32>("3").unwrap();
+        assert_eq!((number, keys(&told.migrated)), (3.0, vec![ALL]));
+        let (list, told) = migrate::<Vec<u8>>("\"x\"").unwrap();
+        assert_eq!((list, keys(&told.defaulted)), (vec![], vec![ALL]));
+    }
+}
