@@ -13,6 +13,7 @@ mod choose;
 mod commands;
 mod entry;
 mod list;
+mod needle;
 mod recall;
 mod rows;
 mod search;

@@ -43,7 +43,7 @@ impl Remembered {
     }
 
     /// Other text is typed: the best match is lit.
-    pub(crate) fn from_the_top(&mut self) {
+    pub(crate) fn start_over(&mut self) {
         self.lit = None;
         self.found.lit_at = 0;
         self.found.offset = 0.0;

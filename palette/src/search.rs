@@ -3,58 +3,15 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use nucleo_matcher::pattern::{Atom, AtomKind, CaseMatching, Normalization};
-use nucleo_matcher::{Config, Matcher, Utf32Str};
 use ui_kit::scene::Scene;
 use warden_view::{Text, Waiter};
 
-use crate::entry::{Entry, Kind, searched};
+use crate::entry::{Entry, Kind};
+use crate::needle::{LETTER, Needle, Scratch};
 use crate::{commands, rows};
 
 /// So many are shown: more are narrowed by typing on.
 pub(crate) const SHOWN: usize = 50;
-
-/// What `nucleo_matcher` gives for a letter that matches, before what it adds at the beginning of a
-/// word and takes off for gaps.
-const LETTER: u32 = 16;
-
-/// A letter must score as much on average. Below that letters are strewn over a name by chance.
-const WEAKEST: u32 = 14;
-
-/// What is typed, as words that must all match.
-#[derive(Default)]
-struct Needle {
-    words: Vec<(String, Atom)>,
-    /// What a match must score.
-    weakest: u32,
-}
-
-impl Needle {
-    fn of(text: &str) -> Self {
-        let atom = |word| {
-            Atom::new(
-                word,
-                CaseMatching::Ignore,
-                Normalization::Smart,
-                AtomKind::Fuzzy,
-                false,
-            )
-        };
-        let words: Vec<(String, Atom)> = text
-            .split_whitespace()
-            .map(|word| (word.to_lowercase(), atom(word)))
-            .collect();
-        let letters: u32 = words.iter().map(|(word, _)| letters(word)).sum();
-        Self {
-            words,
-            weakest: (WEAKEST * letters).max(1),
-        }
-    }
-}
-
-fn letters(text: &str) -> u32 {
-    u32::try_from(text.chars().count()).unwrap_or(u32::MAX)
-}
 
 /// What was found. It is worked out again where it is missing, so a copy starts without it.
 #[derive(Debug, Default)]
@@ -71,7 +28,7 @@ pub(crate) struct Found {
     /// How far the list is scrolled.
     pub offset: f32,
     waiters: Waiters,
-    /// Its scratch memory is large, so it is kept.
+    /// Large, so it is kept.
     scratch: Option<Box<Scratch>>,
 }
 
@@ -84,75 +41,10 @@ impl Clone for Found {
 /// The queue as it was matched last.
 #[derive(Debug, Default)]
 struct Waiters {
-    needle: String,
+    text: String,
     queue: Arc<[Arc<Waiter>]>,
     /// For each of them its score, from 1; 0 where it does not match.
     scores: Vec<u32>,
-}
-
-#[derive(Debug)]
-struct Scratch {
-    matcher: Matcher,
-    text: String,
-    characters: Vec<char>,
-}
-
-impl Default for Scratch {
-    fn default() -> Self {
-        let mut config = Config::DEFAULT;
-        // A name is typed from its beginning; what stands after it, id and kind, counts less.
-        config.prefer_prefix = true;
-        Self {
-            matcher: Matcher::new(config),
-            text: String::new(),
-            characters: Vec::new(),
-        }
-    }
-}
-
-impl Scratch {
-    /// From 1; 0 where it does not match. A word may be that of the kind, too, from its beginning.
-    fn score(&mut self, needle: &Needle, title: &str, id: &str, kind: Kind) -> u32 {
-        searched(&mut self.text, title, id);
-        let text = Utf32Str::new(&self.text, &mut self.characters);
-        let mut sum = 1;
-        for (word, atom) in &needle.words {
-            let in_text = atom.score(text, &mut self.matcher).map(u32::from);
-            let is_kind = kind.word().starts_with(&**word);
-            let as_kind = is_kind.then(|| LETTER * letters(word));
-            match in_text.max(as_kind) {
-                Some(score) => sum += score,
-                None => return 0,
-            }
-        }
-        sum
-    }
-
-    /// Which characters of title and id matched.
-    fn mark(&mut self, needle: &Needle, entry: &mut Entry) {
-        searched(&mut self.text, &entry.title, &entry.id);
-        let text = Utf32Str::new(&self.text, &mut self.characters);
-        let mut places = Vec::new();
-        for (word, atom) in &needle.words {
-            let mut of_word = Vec::new();
-            let score = atom.indices(text, &mut self.matcher, &mut of_word);
-            // Where it is the kind that matches, strewn letters are no match.
-            if score.is_some_and(|score| u32::from(score) >= WEAKEST * letters(word)) {
-                places.append(&mut of_word);
-            }
-        }
-        places.sort_unstable();
-        places.dedup();
-        let title = letters(&entry.title);
-        let before = entry.about.find(&entry.id).unwrap_or(0);
-        let before = letters(entry.about.get(..before).unwrap_or_default());
-        let split = places.partition_point(|place| *place < title);
-        // Between title and id stands a space.
-        let in_id = places[split..].iter();
-        entry.marks.1 = in_id.map(|place| place - title - 1 + before).collect();
-        places.truncate(split);
-        entry.marks.0 = places;
-    }
 }
 
 /// The best so far: score, and the place in the order of equal ones.
@@ -176,77 +68,106 @@ impl Best {
 impl Found {
     /// Brings it up to date with the picture and what is typed.
     pub fn update(&mut self, scene: &Scene<'_>, typed: &str, recent: &[String]) {
-        let needle = typed.trim();
+        let text = typed.trim();
         let serial = scene.picture.serial;
         if let Some((of, was)) = &self.of
             && *of == serial
-            && was == needle
+            && was == text
         {
             return;
         }
-        let scratch = self.scratch.get_or_insert_default();
-        let wanted = Needle::of(needle);
+        let needle = Needle::of(text);
+        let few = few(scene, recent);
         let queue = &scene.picture.queue;
-        let mut few: Vec<Entry> = commands::all(scene)
-            .into_iter()
-            .chain(rows::few(scene))
-            .collect();
         self.total = few.len() + queue.len();
         self.matching = 0;
         let mut best = Best::default();
-        for (order, entry) in few.iter_mut().enumerate() {
-            let score = scratch.score(&wanted, &entry.title, &entry.id, entry.kind);
+        self.match_few(&few, &needle, recent, &mut best);
+        if text.is_empty() {
+            self.take_waiters(queue, few.len(), recent, &mut best);
+        } else {
+            self.match_waiters(queue, few.len(), (text, &needle), recent, &mut best);
+        }
+        let scratch = self.scratch.get_or_insert_default();
+        let entry = |order: usize| match order.checked_sub(few.len()) {
+            None => few.get(order).cloned(),
+            Some(at) => {
+                let entry = rows::waiter(at, queue.get(at)?);
+                let recent = recent.contains(&entry.key);
+                Some(Entry { recent, ..entry })
+            }
+        };
+        self.entries = best.0.iter().filter_map(|(_, at)| entry(*at)).collect();
+        for entry in &mut self.entries {
+            scratch.mark(&needle, entry);
+        }
+        self.of = Some((serial, text.to_owned()));
+    }
+
+    fn match_few(&mut self, few: &[Entry], needle: &Needle, recent: &[String], best: &mut Best) {
+        let scratch = self.scratch.get_or_insert_default();
+        for (order, entry) in few.iter().enumerate() {
+            let score = scratch.score(needle, &entry.title, &entry.id, entry.kind);
             let place = recent.iter().position(|key| *key == entry.key);
-            entry.recent = place.is_some();
             let score = raised(score, place);
-            if score >= wanted.weakest {
+            if score >= needle.weakest {
                 self.matching += 1;
                 // What cannot be done now stands behind what can.
                 let behind = if entry.off.is_some() { 2 * LETTER } else { 0 };
                 best.offer(score.saturating_sub(behind).max(1), order);
             }
         }
-        if needle.is_empty() {
-            // Everything matches alike: the first of them, and those that were chosen lately.
-            self.waiters = Waiters::default();
-            self.matching += queue.len();
-            for order in 0..queue.len().min(SHOWN) {
-                let place = recent_place(recent, &queue[order].request);
-                best.offer(raised(1, place), few.len() + order);
-            }
-            for (place, request) in recent_requests(recent) {
-                if let Some(at) = queue.iter().position(|waiter| *waiter.request == *request) {
-                    best.offer(raised(1, Some(place)), few.len() + at);
-                }
-            }
-        } else {
-            self.waiters.update(queue, needle, &wanted, scratch, recent);
-            for (order, score) in self.waiters.scores.iter().enumerate() {
-                if *score >= wanted.weakest {
-                    self.matching += 1;
-                    best.offer(*score, few.len() + order);
-                }
-            }
-        }
-        self.entries = best
-            .0
-            .iter()
-            .filter_map(|(_, order)| match order.checked_sub(few.len()) {
-                None => Some(few[*order].clone()),
-                Some(at) => {
-                    let mut entry = rows::waiter(at, queue.get(at)?);
-                    entry.recent = recent.contains(&entry.key);
-                    Some(entry)
-                }
-            })
-            .collect();
-        if !needle.is_empty() {
-            for entry in &mut self.entries {
-                scratch.mark(&wanted, entry);
-            }
-        }
-        self.of = Some((serial, needle.to_owned()));
     }
+
+    /// Without a text every waiter matches alike: the first of them are offered, and those that
+    /// were chosen lately. `first` is the place of the first one in the order of equal matches.
+    fn take_waiters(
+        &mut self,
+        queue: &[Arc<Waiter>],
+        first: usize,
+        recent: &[String],
+        best: &mut Best,
+    ) {
+        self.waiters = Waiters::default();
+        self.matching += queue.len();
+        for (at, waiter) in queue.iter().enumerate().take(SHOWN) {
+            let place = recent_place(recent, &waiter.request);
+            best.offer(raised(1, place), first + at);
+        }
+        for (place, request) in recent_requests(recent) {
+            if let Some(at) = queue.iter().position(|waiter| *waiter.request == *request) {
+                best.offer(raised(1, Some(place)), first + at);
+            }
+        }
+    }
+
+    fn match_waiters(
+        &mut self,
+        queue: &Arc<[Arc<Waiter>]>,
+        first: usize,
+        (text, needle): (&str, &Needle),
+        recent: &[String],
+        best: &mut Best,
+    ) {
+        let scratch = self.scratch.get_or_insert_default();
+        self.waiters.update(queue, text, needle, scratch, recent);
+        for (at, score) in self.waiters.scores.iter().enumerate() {
+            if *score >= needle.weakest {
+                self.matching += 1;
+                best.offer(*score, first + at);
+            }
+        }
+    }
+}
+
+/// Everything but the waiters.
+fn few(scene: &Scene<'_>, recent: &[String]) -> Vec<Entry> {
+    let few = commands::all(scene).into_iter().chain(rows::few(scene));
+    few.map(|entry| {
+        let recent = recent.contains(&entry.key);
+        Entry { recent, ..entry }
+    })
+    .collect()
 }
 
 impl Waiters {
@@ -255,16 +176,14 @@ impl Waiters {
     fn update(
         &mut self,
         queue: &Arc<[Arc<Waiter>]>,
-        needle: &str,
-        wanted: &Needle,
+        text: &str,
+        needle: &Needle,
         scratch: &mut Scratch,
         recent: &[String],
     ) {
-        let same = self.needle == needle;
-        // Whoever does not match a text matches no longer one; a backslash joins words and breaks
-        // that rule.
-        let narrowed =
-            !self.needle.is_empty() && needle.starts_with(&self.needle) && !needle.contains('\\');
+        let same = self.text == text;
+        // Whoever does not match a text matches no longer one.
+        let narrowed = !self.text.is_empty() && text.starts_with(&self.text);
         let mut former = Former {
             queue: &self.queue,
             scores: &self.scores,
@@ -276,15 +195,15 @@ impl Waiters {
                 Some(score) if same => score,
                 Some(0) if narrowed => 0,
                 _ => {
-                    let score =
-                        scratch.score(wanted, &waiter.client, &waiter.request, Kind::Waiter);
+                    let (client, request) = (&waiter.client, &waiter.request);
+                    let score = scratch.score(needle, client, request, Kind::Waiter);
                     raised(score, recent_place(recent, &waiter.request))
                 }
             });
         }
         self.scores = scores;
         self.queue = queue.clone();
-        needle.clone_into(&mut self.needle);
+        text.clone_into(&mut self.text);
     }
 }
 

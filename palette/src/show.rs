@@ -181,7 +181,7 @@ fn body(
     let mut typed = scene.memory.palette.clone().unwrap_or_default();
     field(ui, head, &ink, &mut typed);
     if scene.memory.palette.as_ref() != Some(&typed) {
-        memory.from_the_top();
+        memory.start_over();
         scene.memory.palette = Some(typed.clone());
     }
     memory.update(scene, &typed);

@@ -1,5 +1,10 @@
 //! The palette driven by keyboard and by accessible name, and what comes out of it.
 
+#![allow(
+    clippy::expect_used,
+    reason = "a test stops at what is not as it should be"
+)]
+
 #[allow(unused_imports, reason = "the window's own tests use all of it")]
 #[path = "../../ui_hot/tests/sample/mod.rs"]
 mod sample;
@@ -281,6 +286,21 @@ fn the_selected_id_and_command_are_copied() {
         taken(&mut window),
         [copy("mic-4471"), copy("warden cancel mic-4471")]
     );
+}
+
+#[test]
+fn words_match_in_any_order_and_in_any_script() {
+    let mut window = window(sample::long());
+    search(&mut window, "sort passed queue");
+    assert!(lit(&window).starts_with("Sort the queue by times passed"));
+    key(&mut window, Key::Escape);
+    for text in ["ÜNÏCÖDÉ request-3", "unicode request-3"] {
+        search(&mut window, text);
+        assert!(lit(&window).contains("request-3"), "{:?}", lines(&window));
+        key(&mut window, Key::Escape);
+    }
+    search(&mut window, "日本語 \\ 💡");
+    window.get_by_label_contains("Matches: 0 of");
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn with_memory(
     let fonts = theme.clone();
     let mut window = builder
         .with_size(size)
-        .with_context_setup(move |ctx| ui_hot::ui_hot_style(ctx, &fonts).unwrap())
+        .with_context_setup(move |ctx| ui_hot::ui_hot_style(ctx, &fonts).expect("it styles"))
         .build_ui_state(
             draw,
             Stage {
@@ -75,5 +75,5 @@ fn draw(ui: &mut egui::Ui, stage: &mut Stage) {
         memory,
         actions,
     } = stage;
-    ui_hot::ui_hot_draw(&mut ui, picture, theme, memory, actions).unwrap();
+    ui_hot::ui_hot_draw(&mut ui, picture, theme, memory, actions).expect("it draws");
 }
