@@ -6,7 +6,8 @@ mod stage;
 
 use warden_toolkit::egui_kittest::SnapshotResults;
 use warden_view::{
-    Dialog, Layout, LinkState, Node, NodeKind, Panel, Picture, ReloadFolds, Selection, UiMemory,
+    Dialog, Layout, LinkState, Node, NodeKind, OpenModule, Panel, Picture, ReloadFolds, Selection,
+    UiMemory,
 };
 
 const THEMES: [&str; 2] = ["nerv", "light"];
@@ -38,7 +39,7 @@ fn add(
 const SMALL: [f32; 2] = [1280.0, 800.0];
 const LARGE: [f32; 2] = [1920.0, 1080.0];
 const NARROW: [f32; 2] = [900.0, 600.0];
-const WIDE: [f32; 2] = [1280.0, 860.0];
+const WIDE: [f32; 2] = [1280.0, 900.0];
 const DOCKED: [f32; 2] = [760.0, 900.0];
 
 fn selected() -> UiMemory {
@@ -235,7 +236,7 @@ fn reload_panel(docked: bool, reload: ReloadFolds) -> UiMemory {
     } else {
         (
             NodeKind::Row(vec![(queue, 800.0), (20, 450.0)]),
-            NodeKind::Stack(vec![(21, 150.0), (panel, 560.0)]),
+            NodeKind::Stack(vec![(21, 190.0), (panel, 560.0)]),
         )
     };
     nodes.extend([(20, rest), (21, main), (22, root)].map(|(id, kind)| Node { id, kind }));
@@ -258,11 +259,11 @@ fn reload_state(name: &str, picture: &Picture, folds: &ReloadFolds) {
 
 #[test]
 fn reload_success() {
-    reload_state(
-        "success",
-        &sample::reload::migrated(),
-        &ReloadFolds::default(),
-    );
+    let folds = ReloadFolds {
+        module: OpenModule::Named("command palette".to_owned()),
+        ..ReloadFolds::default()
+    };
+    reload_state("success", &sample::busy(), &folds);
 }
 
 #[test]

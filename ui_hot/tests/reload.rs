@@ -224,6 +224,8 @@ fn a_warm_restart_is_told_everywhere_and_cancelled() {
 fn what_was_taken_back_tells_why() {
     let mut window = panel(sample::reload::rolled_back());
     window.get_by_label("probation: failed");
+    window.get_by_label("swap: 0.3 ms");
+    window.get_by_label("migrate: no need");
     let row = window.get_by_label_contains("generation 08, 5d618f0+, quarantined");
     let name = row.accesskit_node().label().expect("it has one");
     assert!(name.contains("panic at frame 30"), "{name}");
@@ -282,7 +284,8 @@ fn the_report_says_all_that_the_panel_shows() {
     ] {
         assert!(report.contains(part), "“{part}” is missing in:\n{report}");
     }
-    let mut window = panel(sample::reload::migrated());
+    let mut window = panel(sample::busy());
+    push(&mut window, "command palette, generation 3, live");
     push(&mut window, "Copy the report of command palette");
     let report = copied(&mut window);
     assert!(
@@ -299,7 +302,6 @@ fn it_draws_in_every_state_at_every_size_and_sleeps() {
     let pictures = [
         sample::failed(),
         sample::reload::newer(),
-        sample::reload::migrated(),
         sample::reload::building(),
         sample::reload::mismatch(),
         sample::reload::restarting(),

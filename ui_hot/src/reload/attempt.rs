@@ -1,5 +1,7 @@
 //! The last attempt, stage by stage: what is done, what is under way, where it ended.
 
+use std::cmp::Ordering;
+
 use warden_toolkit::egui::{Color32, Rect, Role, pos2, vec2};
 use warden_view::{Failure, Module, ModuleKind, ModuleState, Progress, Stage};
 
@@ -30,6 +32,8 @@ enum Mark {
     /// The part of it that is done, where that is known.
     Now(Option<f32>),
     Failed,
+    /// There was nothing to do.
+    Skipped,
     Not,
 }
 
@@ -69,44 +73,11 @@ pub(super) fn show(page: &mut Page<'_, '_>, module: &Module) {
 }
 
 fn steps(page: &Page<'_, '_>, module: &Module) -> Vec<Step> {
-    let now = page.scene.picture.clock.now_ms;
-    let took = |stage| {
-        let timing = module.timings.iter().find(|timing| timing.stage == stage);
-        timing.map(|timing| timing.ms)
-    };
-    let under_way = module.stage.map(|(stage, since)| (place(stage), since));
-    let failed = match (&module.failure, module.state) {
-        (Some(failure), ModuleState::Failed | ModuleState::Down) => Some(place(failure.stage)),
-        _ => None,
-    };
-    let shown = STAGES
+    STAGES
         .into_iter()
-        .filter(|stage| *stage != Stage::Wait || took(Stage::Wait).is_some());
-    shown
+        .filter(|stage| *stage != Stage::Wait || took(module, Stage::Wait).is_some())
         .map(|stage| {
-            let (at, took) = (place(stage), took(stage));
-            let probation = module.probation.filter(|_| stage == Stage::Probation);
-            let (mark, figure) = match (under_way, failed) {
-                (Some((now_at, since)), _) if now_at == at => {
-                    let part = module.progress.as_ref().and_then(part);
-                    (Mark::Now(part), words::span(now - since))
-                }
-                (Some((now_at, _)), _) if at > now_at => (Mark::Not, "–".to_owned()),
-                (None, Some(failed)) if failed == at => (Mark::Failed, "failed".to_owned()),
-                (None, Some(failed)) if at > failed => (Mark::Not, "–".to_owned()),
-                _ => match (probation, took) {
-                    (Some(probation), _) => {
-                        let part = probation.frames as f32 / probation.of_frames.max(1) as f32;
-                        let frames = format!("{} of {}", probation.frames, probation.of_frames);
-                        (Mark::Now(Some(part)), frames)
-                    }
-                    (None, Some(took)) => (Mark::Done, ms(took)),
-                    (None, None) if stage == Stage::Probation && trusted(module) => {
-                        (Mark::Done, "passed".to_owned())
-                    }
-                    (None, None) => (Mark::Not, "–".to_owned()),
-                },
-            };
+            let (mark, figure) = how_far(page, module, stage);
             Step {
                 stage,
                 mark,
@@ -114,6 +85,60 @@ fn steps(page: &Page<'_, '_>, module: &Module) -> Vec<Step> {
             }
         })
         .collect()
+}
+
+fn took(module: &Module, stage: Stage) -> Option<f32> {
+    let mut timings = module.timings.iter();
+    let timing = timings.find(|timing| timing.stage == stage);
+    timing.map(|timing| timing.ms)
+}
+
+/// How far a stage came, and the figure under it.
+fn how_far(page: &Page<'_, '_>, module: &Module, stage: Stage) -> (Mark, String) {
+    let not_reached = (Mark::Not, "–".to_owned());
+    let at = place(stage);
+    if let Some((now_at, since)) = module.stage {
+        match at.cmp(&place(now_at)) {
+            Ordering::Equal => {
+                let part = module.progress.as_ref().and_then(part);
+                let span = page.scene.picture.clock.now_ms - since;
+                return (Mark::Now(part), words::span(span));
+            }
+            Ordering::Greater => return not_reached,
+            Ordering::Less => {}
+        }
+    } else if let (Some(failure), ModuleState::Failed | ModuleState::Down) =
+        (&module.failure, module.state)
+    {
+        match at.cmp(&place(failure.stage)) {
+            Ordering::Equal => return (Mark::Failed, "failed".to_owned()),
+            Ordering::Greater => return not_reached,
+            Ordering::Less => {}
+        }
+    }
+    if let Some(probation) = module.probation.filter(|_| stage == Stage::Probation) {
+        let part = probation.frames as f32 / probation.of_frames.max(1) as f32;
+        let frames = format!("{} of {}", probation.frames, probation.of_frames);
+        return (Mark::Now(Some(part)), frames);
+    }
+    match took(module, stage) {
+        Some(took) => (Mark::Done, ms(took)),
+        None if stage == Stage::Probation && trusted(module) => (Mark::Done, "passed".to_owned()),
+        None if was_passed(module, at) => (Mark::Skipped, "no need".to_owned()),
+        None => not_reached,
+    }
+}
+
+/// A later stage was reached: there was nothing to do at this one, such as to build what lay there
+/// ready, or to move the memory of what has none.
+fn was_passed(module: &Module, at: usize) -> bool {
+    let timed = module.timings.iter().map(|timing| timing.stage);
+    let failed = module.failure.as_ref().map(|failure| failure.stage);
+    let now = module.stage.map(|(stage, _)| stage);
+    timed
+        .chain(failed)
+        .chain(now)
+        .any(|later| place(later) > at)
 }
 
 /// Probation is over, and nobody takes its time.
@@ -179,7 +204,7 @@ fn colours(page: &Page<'_, '_>, mark: Mark) -> (Color32, Color32) {
         Mark::Done => (ink.dim, ink.text),
         Mark::Now(_) => (ink.accent, ink.accent),
         Mark::Failed => (ink.alarm, ink.alarm),
-        Mark::Not => (ink.dim, ink.dim),
+        Mark::Skipped | Mark::Not => (ink.dim, ink.dim),
     }
 }
 
@@ -200,6 +225,11 @@ fn paint_mark(page: &Page<'_, '_>, rect: Rect, mark: Mark) {
             painter.rect_filled(rect, 0.0, ink.track);
             paint::hazard(painter, rect, ink.alarm, ink);
         }
+        Mark::Skipped => {
+            painter.rect_filled(rect, 0.0, ink.track);
+            let line = Rect::from_center_size(rect.center(), vec2(rect.width(), 2.0));
+            painter.rect_filled(line, 0.0, ink.good);
+        }
         Mark::Not => {
             painter.rect_filled(rect, 0.0, ink.track);
         }
@@ -211,7 +241,7 @@ fn speak(page: &Page<'_, '_>, rect: Rect, step: &Step) {
     let text = match step.mark {
         Mark::Not => format!("{word}: not reached"),
         Mark::Now(_) => format!("{word}: under way, {}", step.figure),
-        Mark::Done | Mark::Failed => format!("{word}: {}", step.figure),
+        Mark::Done | Mark::Skipped | Mark::Failed => format!("{word}: {}", step.figure),
     };
     page.say(rect, word, Role::ListItem, &text);
 }

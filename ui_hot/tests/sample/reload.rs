@@ -45,7 +45,6 @@ fn code() -> Module {
             (Stage::Check, 1.9),
             (Stage::Wait, 42.0),
             (Stage::Load, 4.6),
-            (Stage::Migrate, 0.2),
             (Stage::Rehearse, 6.8),
             (Stage::Swap, 0.3),
             (Stage::Probation, 2_031.0),
@@ -236,15 +235,6 @@ pub fn not_restarted() -> Picture {
 /// A new build lies there.
 pub fn newer() -> Picture {
     with(|module| module.newer = true)
-}
-
-/// The command palette's last swap changed its memory.
-pub fn migrated() -> Picture {
-    let mut picture = busy();
-    let mut modules = picture.reload.modules.to_vec();
-    modules.swap(0, 1);
-    picture.reload.modules = modules.into();
-    picture
 }
 
 /// The compiler runs.
