@@ -1,4 +1,4 @@
-//! Run, test, measure and picture Warden: `cargo xtask run | test | bench | shots`.
+//! Run, test, measure and picture Warden: `cargo xtask run | test | bench | torture | shots`.
 //!
 //! Every command does its own set-up. All of them build the same packages with the same flags, so
 //! that none of them makes a running window's libraries stale.
@@ -10,6 +10,7 @@ mod run;
 mod shots;
 mod system;
 mod test;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,8 @@ enum Command {
     Test(test::Options),
     /// Measure, and print each figure beside its budget.
     Bench(bench::Options),
+    /// Run the long tests: thousands of reloads, one in ten poisoned.
+    Torture(torture::Options),
     /// Write the pictures of the README.
     Shots,
 }
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Command::Run(options) => run::run(&options),
         Command::Test(options) => test::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Torture(options) => torture::run(&options),
         Command::Shots => shots::run(),
     };
     match done {

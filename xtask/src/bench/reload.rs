@@ -56,6 +56,7 @@ pub fn measure() -> Result<Vec<Figure>> {
         .collect::<Result<Vec<_>>>()?;
     let mut wholes = Vec::new();
     let mut reports = Vec::new();
+    let mut resident_at_first = 0;
     for number in 0..=EDITS {
         // Each draws something else somewhere else: code that changes, not a comment.
         let (edit, line) = &edits[number % edits.len()];
@@ -78,9 +79,27 @@ pub fn measure() -> Result<Vec<Figure>> {
         if number > 0 {
             wholes.push(whole);
             reports.push(report);
+        } else {
+            resident_at_first = resident_kib(window.pid())?;
         }
     }
-    figures(&wholes, &reports)
+    let grown = resident_kib(window.pid())?.saturating_sub(resident_at_first);
+    let mut figures = figures(&wholes, &reports)?;
+    figures.push(Figure::plain(
+        "resident memory a generation",
+        super::table::amount(grown as f64 / 1024.0 / EDITS as f64, "MiB"),
+    ));
+    Ok(figures)
+}
+
+/// How much memory a process has resident, in KiB.
+fn resident_kib(pid: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next())
+        .and_then(|kib| kib.parse().ok())
+        .context("the system does not tell how much memory the window has")
 }
 
 fn figures(wholes: &[f64], reports: &[Value]) -> Result<Vec<Figure>> {
