@@ -47,12 +47,10 @@ impl Shown<'_> {
 /// reaches. It lies over whatever the hot code draws, menus and dialogs too.
 pub fn banner(ui: &mut Ui, shown: &Shown<'_>, actions: &mut Vec<Action>) -> Option<Rect> {
     let failure = shown.failure.as_ref()?;
-    let lines = excerpt(&failure.message).lines().count().max(1);
-    let told_at_once = failure.message == failure.title;
-    let more = if told_at_once {
-        0.0
-    } else {
-        lines as f32 * LINE_HEIGHT + PAD / 2.0
+    let lines = excerpt(failure).lines().count();
+    let more = match lines {
+        0 => 0.0,
+        lines => lines as f32 * LINE_HEIGHT + PAD / 2.0,
     };
     let window = ui.max_rect();
     let gap = shown.theme.spacing.gap;
@@ -71,7 +69,7 @@ pub fn banner(ui: &mut Ui, shown: &Shown<'_>, actions: &mut Vec<Action>) -> Opti
             frame.max.y = place.bottom();
             let inner = frame_of(ui, frame, shown.theme).shrink2(vec2(PAD, PAD / 2.0));
             ui.scope_builder(UiBuilder::new().max_rect(inner), |ui| {
-                told(ui, shown, failure, !told_at_once, actions);
+                told(ui, shown, failure, actions);
             });
         });
     Some(place)
@@ -105,7 +103,7 @@ fn frame_of(ui: &Ui, frame: Rect, theme: &Theme) -> Rect {
     inner
 }
 
-fn told(ui: &mut Ui, shown: &Shown<'_>, failure: &Failure, whole: bool, actions: &mut Vec<Action>) {
+fn told(ui: &mut Ui, shown: &Shown<'_>, failure: &Failure, actions: &mut Vec<Action>) {
     let colours = &shown.theme.colours;
     ui.horizontal(|ui| {
         ui.set_height(HEAD_HEIGHT - PAD);
@@ -118,25 +116,34 @@ fn told(ui: &mut Ui, shown: &Shown<'_>, failure: &Failure, whole: bool, actions:
             ui.add(egui::Label::new(words.color(colour(colours.dim))).truncate());
         });
     });
-    let place = failure
-        .place
-        .as_ref()
-        .map(|place| format!("{place}  "))
-        .unwrap_or_default();
-    let title = format!("{place}{}", failure.title);
-    let title = RichText::new(title)
+    let title = RichText::new(headline(failure))
         .size(TEXT_SIZE)
         .color(colour(colours.text));
     ui.add(egui::Label::new(title).truncate());
-    if whole {
-        message(ui, shown.theme, excerpt(&failure.message), "banner message");
+    let excerpt = excerpt(failure);
+    if !excerpt.is_empty() {
+        message(ui, shown.theme, &excerpt, "banner message");
     }
 }
 
-/// The beginning of a message, with its first lines whole.
-fn excerpt(message: &str) -> &str {
-    let end = message.match_indices('\n').nth(LINES - 1);
-    end.map_or(message, |(end, _)| &message[..end])
+/// What failed and where, in one line: the compiler's own where the message begins with it.
+fn headline(failure: &Failure) -> String {
+    let first = failure.message.lines().next().unwrap_or_default();
+    let title = match first.contains(&failure.title) {
+        true => first,
+        false => &failure.title,
+    };
+    match &failure.place {
+        Some(place) => format!("{place}  {title}"),
+        None => title.to_owned(),
+    }
+}
+
+/// The lines of a message that the banner has room for, without those that its headline has said.
+fn excerpt(failure: &Failure) -> String {
+    let said = |line: &&str| line.contains(&failure.title) || line.trim_start().starts_with("-->");
+    let lines = failure.message.lines().skip_while(said);
+    lines.take(LINES).collect::<Vec<_>>().join("\n")
 }
 
 /// The theme's face for headings, where the hot code has put it in place.
@@ -155,6 +162,12 @@ fn head_font(ctx: &egui::Context) -> FontId {
 
 fn buttons(ui: &mut Ui, shown: &Shown<'_>, failure: &Failure, actions: &mut Vec<Action>) {
     reload_button(ui, shown, actions);
+    if failure.needs_restart
+        && shown.picture.reload.restart.is_none()
+        && button(ui, shown.theme, "WARM RESTART  Ctrl+Alt+W").clicked()
+    {
+        actions.push(Action::WarmRestart);
+    }
     if let Some(place) = &failure.place
         && button(ui, shown.theme, "OPEN IN EDITOR").clicked()
     {
@@ -276,17 +289,7 @@ pub fn plain_page(ui: &mut Ui, shown: &Shown<'_>, actions: &mut Vec<Action>) {
         queue(ui, shown);
         ui.add_space(PAD);
         if let Some(failure) = &shown.failure {
-            let place = failure
-                .place
-                .as_ref()
-                .map(|place| format!("{place}  "))
-                .unwrap_or_default();
-            line(
-                ui,
-                &format!("{place}{}", failure.title),
-                TEXT_SIZE,
-                colours.text,
-            );
+            line(ui, &headline(failure), TEXT_SIZE, colours.text);
             message(ui, shown.theme, &failure.message, "plain message");
         }
     });

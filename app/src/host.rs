@@ -218,6 +218,12 @@ impl Host {
         self.hear_again(&ctx);
         self.bring_up_to_date(&ctx);
         let mut actions = keys::hear(&ctx);
+        if keys::roll_back(&ctx)
+            && let Some((module, generation)) = self.hot.newest_to_undo()
+        {
+            let module = module.into();
+            actions.push(Action::RollBack { module, generation });
+        }
         if keys::next_theme(&ctx) {
             self.themes.next();
             self.themes_changed(&ctx);

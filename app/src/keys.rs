@@ -11,8 +11,16 @@ pub fn hear(ctx: &egui::Context) -> Vec<Action> {
         if input.consume_key(Modifiers::CTRL | Modifiers::ALT, Key::R) {
             actions.push(Action::Reload);
         }
+        if input.consume_key(Modifiers::CTRL | Modifiers::ALT, Key::W) {
+            actions.push(Action::WarmRestart);
+        }
         actions
     })
+}
+
+/// Whether the key that takes the newest generation back was pressed; it is taken out of the input.
+pub fn roll_back(ctx: &egui::Context) -> bool {
+    ctx.input_mut(|input| input.consume_key(Modifiers::CTRL | Modifiers::ALT, Key::Z))
 }
 
 /// Whether the key for the next theme was pressed; it is taken out of the input.

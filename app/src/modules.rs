@@ -199,7 +199,7 @@ fn history(status: &reload::Status) -> Arc<[GenerationRow]> {
             revision: from.revision.as_deref().unwrap_or_default().into(),
             sha256: row.sha256.as_str().into(),
             at_ms: unix_ms(row.at),
-            build_ms: None,
+            built_ms: from.built_at.map(unix_ms),
             state,
             can_return,
             failure: row.failure.as_ref().map(failure),

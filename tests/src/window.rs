@@ -89,14 +89,16 @@ impl Window {
         })
     }
 
-    /// What came of the reload that was asked for: a `generation`, `unchanged` or `reload_failed`.
+    /// What came of the reload of what draws the window: a `generation`, `unchanged` or
+    /// `reload_failed`. Other modules are reloaded after it.
     ///
     /// # Errors
     /// When the window ends, or reports none of them within `patience`.
     pub fn wait_for_reload(&self, patience: Duration) -> Result<Value> {
         let outcomes = ["generation", "unchanged", "reload_failed"];
         self.wait("what came of a reload", patience, |report| {
-            outcomes.iter().any(|outcome| report["event"] == *outcome)
+            let ended = outcomes.iter().any(|outcome| report["event"] == *outcome);
+            ended && report["module"] == "ui_hot"
         })
     }
 

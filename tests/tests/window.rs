@@ -363,7 +363,7 @@ fn a_panic_while_drawing_is_taken_back(scene: &Scene, lib: &Edit) -> Result<()> 
         &format!("{LAST_LINE}    panic!(\"the ink ran out\");\n"),
     )?;
     let started = Instant::now();
-    let (report, after) = scene.fail_at("trusted")?;
+    let (report, after) = scene.fail_at("rehearse")?;
     let message = report["message"].as_str().unwrap_or_default();
     ensure!(
         message.contains("the ink ran out"),
