@@ -12,6 +12,8 @@ use crate::words;
 
 const LANE: f32 = 28.0;
 const AXIS: f32 = 22.0;
+/// The least that the queue's depth takes, with the gap over it.
+const DEPTH: f32 = 48.0;
 /// Room for designations and for the depth's scale, and how much more a mark takes that one is
 /// simulated.
 const NAMES: f32 = 86.0;
@@ -57,10 +59,11 @@ pub(crate) fn show(ui: &mut Ui, body: Rect, scene: &mut Scene<'_>) {
         return;
     }
     let wanted = LANE * gpus.len().max(1) as f32;
-    // The depth keeps a part of a low tile; lanes beyond that scroll.
-    let lanes_height = wanted.min((plot.height() - 48.0).max(LANE));
+    // The depth keeps a part of a low tile, and gives it up in a very low one; lanes scroll.
+    let shows_depth = plot.height() >= LANE + DEPTH;
+    let depth_height = if shows_depth { DEPTH } else { 0.0 };
     let mut lanes = plot;
-    lanes.set_height(lanes_height);
+    lanes.set_height(wanted.min(plot.height() - depth_height));
     let mut depth = plot;
     depth.min.y = lanes.bottom() + 12.0;
     let axis = Axis::new(scene, plot);
@@ -72,7 +75,9 @@ pub(crate) fn show(ui: &mut Ui, body: Rect, scene: &mut Scene<'_>) {
         return;
     }
     grid(ui, scene, plot, &axis);
-    self::depth(ui, scene, depth, body.left() + pad, &axis);
+    if shows_depth {
+        self::depth(ui, scene, depth, body.left() + pad, &axis);
+    }
     let mut child = ui.new_child(UiBuilder::new().id_salt("lanes").max_rect({
         let mut rect = lanes;
         rect.min.x = body.left();
