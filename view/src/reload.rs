@@ -208,7 +208,7 @@ pub struct GenerationRow {
     pub attempt: u32,
     /// The generation's number, from 1; 0 where it was refused before it got one.
     pub number: u32,
-    /// What it is called, for people; may be empty.
+    /// What it is called, for people, such as the subject of its commit; may be empty.
     pub label: Text,
     /// The source's revision, with a `+` where the tree had changes; empty where it is not known.
     pub revision: Text,
@@ -216,8 +216,8 @@ pub struct GenerationRow {
     pub sha256: Text,
     /// When it was loaded or refused.
     pub at_ms: i64,
-    /// What its build took, in milliseconds; `None` where it was not built here.
-    pub build_ms: Option<u32>,
+    /// When its file was written; `None` where there was none.
+    pub built_ms: Option<i64>,
     /// How it stands.
     pub state: GenerationState,
     /// It is loaded, and the operator may go back to it.

@@ -4,7 +4,7 @@ use warden_toolkit::egui::{Color32, Pos2, Rect, pos2, vec2};
 use warden_view::{Action, GenerationRow, GenerationState, Module, ModuleKind};
 
 use super::page::{self, LINE, Page};
-use super::{mib, ms, said, stage_word};
+use super::{mib, said, stage_word};
 use crate::control::{self, Button};
 use crate::paint::{self, Hand};
 use crate::words;
@@ -173,13 +173,19 @@ fn spoken(page: &Page<'_, '_>, row: &GenerationRow) -> String {
     }
 }
 
-/// Why it is not there any more, or else what it is called.
-fn told(page: &Page<'_, '_>, row: &GenerationRow) -> (String, Hand) {
+/// Why it is not there any more, or else what it is called: its revision, then its label.
+fn told(page: &Page<'_, '_>, row: &GenerationRow, at: Pos2, right: f32) {
     let ink = &page.ink;
-    match &row.failure {
-        Some(failure) => (failure.title.to_string(), Hand::dim(ink)),
-        None if row.label.is_empty() => (called(row), Hand::new(ink.mono(), ink.dim)),
-        None => (called(row), Hand::body(ink)),
+    let dim = Hand::new(ink.mono(), ink.dim);
+    if let Some(failure) = &row.failure {
+        page.text(at, &failure.title, &Hand::dim(ink), right - at.x);
+    } else if row.label.is_empty() {
+        page.text(at, &called(row), &dim, right - at.x);
+    } else {
+        let set = page.text(at, &row.revision, &dim, right - at.x);
+        let gap = if row.revision.is_empty() { 0.0 } else { 10.0 };
+        let at = pos2(set.rect.right() + gap, at.y);
+        page.text(at, &row.label, &Hand::body(ink), right - at.x);
     }
 }
 
@@ -191,12 +197,10 @@ fn state_label(page: &Page<'_, '_>, row: &GenerationRow, at: Pos2) -> Rect {
 /// On two lines.
 fn words_narrow(page: &Page<'_, '_>, row: &GenerationRow, at: Pos2, right: f32) {
     let state = state_label(page, row, at);
-    let (text, hand) = told(page, row);
-    let x = state.right() + 10.0;
-    page.text(pos2(x, at.y), &text, &hand, right - x);
+    told(page, row, pos2(state.right() + 10.0, at.y), right);
     let mut when = page.scene.time(row.at_ms);
-    if row.build_ms.is_some() {
-        when = format!("{when}, {}", built(row));
+    if row.built_ms.is_some() {
+        when = format!("{when}, {}", built(page, row));
     }
     let below = at + vec2(0.0, 21.0);
     page.text(below, &when, &Hand::dim(&page.ink), right - below.x);
@@ -206,23 +210,20 @@ fn words_narrow(page: &Page<'_, '_>, row: &GenerationRow, at: Pos2, right: f32) 
 fn words_wide(page: &Page<'_, '_>, row: &GenerationRow, at: Pos2, right: f32) {
     state_label(page, row, at);
     let dim = Hand::dim(&page.ink);
-    page.text_left_of(pos2(right, at.y), &built(row), &dim, BUILDS - 8.0);
+    page.text_left_of(pos2(right, at.y), &built(page, row), &dim, BUILDS - 8.0);
     let time = page.scene.time(row.at_ms);
     let when = page.text_left_of(pos2(right - BUILDS, at.y), &time, &dim, 80.0);
-    let (text, hand) = told(page, row);
-    let at = at + vec2(STATES, 0.0);
-    page.text(at, &text, &hand, when.rect.left() - at.x - 14.0);
+    told(page, row, at + vec2(STATES, 0.0), when.rect.left() - 14.0);
 }
 
 /// What the state takes beside the number, and what the build's time takes at the right.
 const STATES: f32 = 92.0;
 const BUILDS: f32 = 124.0;
 
-/// `built in 589 ms`; empty where it was not built here.
-fn built(row: &GenerationRow) -> String {
-    row.build_ms.map_or_else(String::new, |build| {
-        format!("built in {}", ms(build as f32))
-    })
+/// `built 14:26:39`; empty where there is no file.
+fn built(page: &Page<'_, '_>, row: &GenerationRow) -> String {
+    row.built_ms
+        .map_or_else(String::new, |at| format!("built {}", page.scene.time(at)))
 }
 
 /// Everything that is known of it.
@@ -241,8 +242,9 @@ fn details(page: &mut Page<'_, '_>, row: &GenerationRow, colour: Color32) {
         }
         let instant = page.scene.instant(row.at_ms);
         page.fact("when", &instant, &text);
-        if let Some(build) = row.build_ms {
-            page.fact("build", &ms(build as f32), &text);
+        if let Some(built) = row.built_ms {
+            let instant = page.scene.instant(built);
+            page.fact("built", &instant, &text);
         }
         if !row.sha256.is_empty() {
             sha(page, row);

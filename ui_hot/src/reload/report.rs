@@ -155,8 +155,8 @@ fn row(out: &mut String, scene: &Scene<'_>, row: &GenerationRow) -> std::fmt::Re
         }
     }
     writeln!(out)?;
-    if let Some(build) = row.build_ms {
-        writeln!(out, "       built in {}", ms(build as f32))?;
+    if let Some(built) = row.built_ms {
+        writeln!(out, "       built: {}", scene.instant(built))?;
     }
     if !row.sha256.is_empty() {
         writeln!(out, "       record: {}", history::record(row))?;

@@ -149,13 +149,14 @@ fn history(newest: u32) -> Arc<[GenerationRow]> {
 
 fn ran(number: u32, newest: u32) -> GenerationRow {
     let revision = ["5d618f0+", "5d618f0", "a31b755+", "d2f9317"][number as usize % 4];
+    let loaded_ms = NOW - 6 * M - i64::from(newest - number) * (11 * M + 7 * S);
     GenerationRow {
         attempt: number * 2,
         number,
         revision: t(revision),
         sha256: t(&sha(u64::from(number))),
-        at_ms: NOW - 6 * M - i64::from(newest - number) * (11 * M + 7 * S),
-        build_ms: Some(540 + number * 7 % 90),
+        at_ms: loaded_ms,
+        built_ms: Some(loaded_ms - S),
         state: if number == newest {
             GenerationState::Running
         } else {
@@ -421,7 +422,7 @@ pub fn long() -> Picture {
                 "the queue's columns as they were before the width of names was taken from the room",
             );
             row.recorded = false;
-            row.build_ms = None;
+            row.built_ms = None;
         }
         module.history = rows.into();
     })
