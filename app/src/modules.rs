@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use warden_reload as reload;
 use warden_view::{
@@ -28,7 +27,7 @@ struct Said {
     rows: Arc<[GenerationRow]>,
     messages: Arc<[reload::Diagnostic]>,
     diagnostics: Arc<[Diagnostic]>,
-    moved: Option<Arc<reload::Migration>>,
+    moved: Option<Arc<reload::Moved>>,
     migration: Option<Migration>,
 }
 
@@ -135,21 +134,11 @@ pub fn diagnostics(said: &[reload::Diagnostic]) -> Arc<[Diagnostic]> {
             reload::Level::Note => Level::Note,
         },
         title: said.title.as_str().into(),
-        code: code(&said.rendered),
+        code: said.code.as_deref().unwrap_or_default().into(),
         place: said.place.as_ref().map(place),
         rendered: said.rendered.as_str().into(),
     };
     said.iter().map(diagnostic).collect()
-}
-
-/// The compiler's code, out of `error[E0308]: …`.
-fn code(rendered: &str) -> Text {
-    let first = rendered.lines().next().unwrap_or_default();
-    let (head, _) = first.split_once(':').unwrap_or_default();
-    let code = head
-        .split_once('[')
-        .and_then(|(_, rest)| rest.strip_suffix(']'));
-    code.unwrap_or_default().into()
 }
 
 /// What the engine calls it.
@@ -176,8 +165,7 @@ fn place(place: &reload::Place) -> (Text, u32, u32) {
 
 /// The newest first.
 fn history(status: &reload::Status) -> Arc<[GenerationRow]> {
-    let running = status.running.as_ref().map(|running| running.number());
-    let row = |(attempt, row): (usize, &reload::HistoryRow)| {
+    let row = |row: &reload::HistoryRow| {
         let state = match row.standing {
             reload::Standing::Running => GenerationState::Running,
             reload::Standing::Former => GenerationState::Former,
@@ -186,14 +174,8 @@ fn history(status: &reload::Status) -> Arc<[GenerationRow]> {
             reload::Standing::Refused => GenerationState::Refused,
         };
         let from = &row.provenance;
-        let can_return = row.number.is_some()
-            && row.number != running
-            && matches!(
-                row.standing,
-                reload::Standing::Former | reload::Standing::RolledBack
-            );
         GenerationRow {
-            attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
+            attempt: row.attempt,
             number: row.number.unwrap_or(0),
             label: from.label.as_str().into(),
             revision: from.revision.as_deref().unwrap_or_default().into(),
@@ -201,7 +183,7 @@ fn history(status: &reload::Status) -> Arc<[GenerationRow]> {
             at_ms: unix_ms(row.at),
             built_ms: from.built_at.map(unix_ms),
             state,
-            can_return,
+            can_return: row.can_return(),
             failure: row.failure.as_ref().map(failure),
             diagnostics: diagnostics(&from.messages),
             rehearsed: match from.rehearsed {
@@ -214,17 +196,15 @@ fn history(status: &reload::Status) -> Arc<[GenerationRow]> {
             mapped_bytes: row.mapped_bytes,
         }
     };
-    status.history.iter().enumerate().map(row).rev().collect()
+    status.history.iter().map(row).rev().collect()
 }
 
 fn migration(status: &reload::Status) -> Option<Migration> {
-    let moved = status.migration.as_ref()?;
-    let to = status
-        .running
-        .as_ref()
-        .map_or(0, |running| running.number());
-    let before = status.history.iter().rev().filter_map(|row| row.number);
-    let from = before.filter(|number| *number < to).max().unwrap_or(0);
+    let reload::Moved {
+        from,
+        to,
+        migration: moved,
+    } = &**status.migration.as_ref()?;
     let changed = [
         (Fate::Migrated, &moved.migrated),
         (Fate::Defaulted, &moved.defaulted),
@@ -241,22 +221,19 @@ fn migration(status: &reload::Status) -> Option<Migration> {
         .into_iter()
         .flat_map(|(fate, changes)| changes.iter().map(move |one| change(fate, one)));
     Some(Migration {
-        from,
-        to,
+        from: from.unwrap_or(0),
+        to: *to,
         kept: moved.kept.iter().map(|key| key.as_str().into()).collect(),
         changes: changes.collect(),
     })
 }
 
 fn probation(left: reload::OnProbation) -> Probation {
-    let rules = reload::Probation::default();
-    let ends_ms = unix_ms(SystemTime::now() + left.time_left);
     Probation {
-        frames: rules.frames.saturating_sub(left.frames_left),
-        of_frames: rules.frames,
-        // To the tenth of a second: it is worked out anew for every frame.
-        ends_ms: ends_ms / 100 * 100,
-        slow: 0,
+        frames: left.frames,
+        of_frames: left.frames.saturating_add(left.frames_left),
+        ends_ms: unix_ms(left.until),
+        slow: left.slow,
     }
 }
 
@@ -265,22 +242,15 @@ fn mismatch(failure: &reload::Failure) -> Option<Mismatch> {
     if !failure.needs_restart {
         return None;
     }
-    let named = failure.title.split('`').nth(1).unwrap_or_default();
-    let (of, field) = named.split_once('.').unwrap_or((named, ""));
-    let line = |mark: &str| {
-        let mut lines = failure.message.lines();
-        let line = lines.find_map(|line| line.strip_prefix(mark));
-        Text::from(line.unwrap_or_default().trim())
-    };
-    let difference = Difference {
-        of: of.into(),
-        field: field.into(),
-        running: line("- "),
-        offered: line("+ "),
+    let difference = |other: &reload::manifest::Difference| Difference {
+        of: other.of.as_str().into(),
+        field: other.member.as_str().into(),
+        running: other.host.as_str().into(),
+        offered: other.library.as_str().into(),
     };
     Some(Mismatch {
         title: failure.title.as_str().into(),
-        differences: [difference].into(),
+        differences: failure.differences.iter().map(difference).collect(),
     })
 }
 

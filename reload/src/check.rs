@@ -75,6 +75,7 @@ pub(crate) fn fits(module: &HotModule, stamp: Stamp, bytes: &[u8]) -> Result<Fit
 fn refusal(mismatch: Mismatch) -> Fault {
     let mut fault = Fault::new(Stage::Check, mismatch.to_string());
     fault.needs_restart = mismatch.needs_restart();
+    fault.differences = mismatch.differences();
     match mismatch {
         Mismatch::Schema { lines, .. } => {
             let message = format!("{}\n\n{lines}", fault.title);

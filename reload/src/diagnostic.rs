@@ -11,6 +11,8 @@ pub struct Diagnostic {
     pub level: Level,
     /// Its first line.
     pub title: String,
+    /// The compiler's code for it, `E0308` or a lint's name, if it has one.
+    pub code: Option<String>,
     /// Where its primary span begins, if it has one.
     pub place: Option<Place>,
     /// As the compiler lays it out for a terminal without colours.
@@ -34,7 +36,13 @@ pub(crate) struct Message {
     message: String,
     level: String,
     rendered: Option<String>,
+    code: Option<Code>,
     spans: Vec<Span>,
+}
+
+#[derive(Deserialize)]
+struct Code {
+    code: String,
 }
 
 #[derive(Deserialize)]
@@ -57,6 +65,7 @@ impl From<Message> for Diagnostic {
             level,
             rendered: message.rendered.unwrap_or_else(|| message.message.clone()),
             title: message.message,
+            code: message.code.map(|code| code.code),
             place: primary.map(|span| Place {
                 file: span.file_name,
                 line: span.line_start,

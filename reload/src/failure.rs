@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::SystemTime;
 
+use crate::manifest::Difference;
+
 /// What a generation goes through, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
@@ -76,6 +78,8 @@ pub struct Failure {
     /// No new build helps: what the host itself was built with has changed, so the program has to
     /// be rebuilt and started anew.
     pub needs_restart: bool,
+    /// What host and library were not built the same with.
+    pub differences: Vec<Difference>,
 }
 
 /// A failure before it is known which module and when.
@@ -86,6 +90,7 @@ pub(crate) struct Fault {
     pub message: String,
     pub place: Option<Place>,
     pub needs_restart: bool,
+    pub differences: Vec<Difference>,
 }
 
 impl Fault {
@@ -97,6 +102,7 @@ impl Fault {
             title,
             place: None,
             needs_restart: false,
+            differences: Vec::new(),
         }
     }
 
@@ -115,6 +121,7 @@ impl Fault {
             place: self.place,
             at: SystemTime::now(),
             needs_restart: self.needs_restart,
+            differences: self.differences,
         }
     }
 }

@@ -45,6 +45,8 @@ pub struct Provenance {
     pub revision: Option<String>,
     /// When the file was written.
     pub built_at: Option<SystemTime>,
+    /// How long the build took; none where it was not built for this attempt.
+    pub build_took: Option<Duration>,
     /// What the compiler said of it: warnings, since there would be no file with errors.
     pub messages: Arc<[Diagnostic]>,
     /// Whether the file is the one that was built here.
@@ -84,6 +86,8 @@ impl fmt::Display for Provenance {
 /// A row of a module's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryRow {
+    /// From 1, growing by one a row: what was refused has no other number.
+    pub attempt: u32,
     /// None for what was refused, since it never became a generation.
     pub number: Option<u32>,
     /// SHA-256 of its file, in hexadecimal; empty where there was none.
@@ -98,6 +102,14 @@ pub struct HistoryRow {
     pub failure: Option<Failure>,
     /// How much of this process's address space it takes, in bytes; 0 for what was refused.
     pub mapped_bytes: u64,
+}
+
+impl HistoryRow {
+    /// Whether [`crate::HotReloader::roll_back`] goes back to it.
+    #[must_use]
+    pub fn can_return(&self) -> bool {
+        matches!(self.standing, Standing::Former | Standing::RolledBack)
+    }
 }
 
 /// What became of a generation.

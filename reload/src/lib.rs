@@ -58,7 +58,7 @@ pub use orders::{Outcome, Pending, UnknownModule};
 pub use rehearse::{Candidate, Rehearse};
 pub use reloader::{HotReloader, Start, StartError};
 pub use state::{CapturedState, MemoryCell, Snapshot, StateError};
-pub use status::{OnProbation, Progress, Status, Watch};
+pub use status::{Moved, OnProbation, Progress, Status, Watch};
 pub use trial::{RollBackError, RolledBack};
 pub use understudy::{RehearseError, rehearse_child};
 pub use warden_hot::{Change, Memory, MemoryError, MemoryTable, Migration, Panicked};

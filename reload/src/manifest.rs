@@ -8,7 +8,10 @@
 use std::fmt::Write as _;
 
 use crate::elf::Library;
-use crate::schema::{Difference, Schema};
+use crate::schema::Schema;
+
+/// So many types that differ are told of.
+const DIFFERENCES_MAX: usize = 20;
 
 /// What the host was built with: `warden_manifest::stamp!(…)`, expanded in a crate of the host.
 pub type Stamp = &'static str;
@@ -37,7 +40,7 @@ pub enum Mismatch {
         /// The library's.
         library: String,
     },
-    /// The types that cross differ.
+    /// Types that cross differ.
     #[error(
         "the types that cross differ{}; restart the window to go on with the new ones",
         named(place)
@@ -47,10 +50,44 @@ pub enum Mismatch {
         place: Option<String>,
         /// The lines that differ, `-` the host's and `+` the library's.
         lines: String,
+        /// Every type that differs; none where the schemas define no types.
+        differences: Vec<Difference>,
     },
 }
 
+/// One thing that host and library were not built the same with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// A type that crosses, or a fact of the build: `rustc`, `profile`, the shared library's name.
+    pub of: String,
+    /// The field or the variant; empty where it is none.
+    pub member: String,
+    /// The host's; empty where it has none.
+    pub host: String,
+    /// The library's; empty where it has none.
+    pub library: String,
+}
+
 impl Mismatch {
+    /// What differs, one by one.
+    #[must_use]
+    pub fn differences(&self) -> Vec<Difference> {
+        match self {
+            Self::Fact {
+                fact,
+                host,
+                library,
+            } => vec![Difference {
+                of: fact.clone(),
+                member: String::new(),
+                host: host.clone(),
+                library: library.clone(),
+            }],
+            Self::Schema { differences, .. } => differences.clone(),
+            Self::Foreign { .. } | Self::Unreadable => Vec::new(),
+        }
+    }
+
     /// Whether no new build of the library helps: the host itself is of yesterday.
     #[must_use]
     pub fn needs_restart(&self) -> bool {
@@ -121,32 +158,52 @@ fn facts(host: &str, library: &str, module: &str) -> Result<(), Mismatch> {
     Ok(())
 }
 
-/// Names the first type that two schemas define otherwise, and shows both definitions where they
-/// part. None where only comments and functions differ.
+/// Names the types that two schemas define otherwise, and shows both definitions where they part.
+/// None where only comments and functions differ.
 fn difference(host: &str, library: &str) -> Option<Mismatch> {
     let (ours, theirs) = (Schema::parse(host), Schema::parse(library));
     if ours.is_empty() || theirs.is_empty() {
-        let lines = lines(host, library);
-        return Some(Mismatch::Schema { place: None, lines });
+        return Some(Mismatch::Schema {
+            place: None,
+            lines: lines(host, library),
+            differences: Vec::new(),
+        });
     }
-    let Difference {
-        place,
-        hashes: [our_hash, their_hash],
-        sources: [our, their],
-    } = ours.differs(&theirs)?;
-    let mut shown = lines(our, their);
-    if shown.is_empty() {
-        // What it mentions differs: a constant, an import.
-        shown = format!("  {}\n", our.trim());
+    let others = ours.others(&theirs);
+    let first = others.first()?;
+    let place = match &first.member {
+        Some(member) => format!("`{}.{member}`", first.name),
+        None => format!("`{}`", first.name),
+    };
+    let mut shown = String::new();
+    for other in others.iter().take(DIFFERENCES_MAX) {
+        let [our, their] = other.sources;
+        let [our_hash, their_hash] = &other.hashes;
+        let name = other.name;
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            shown,
+            "{name}, hash {our_hash} in the host, {their_hash} in the library"
+        );
+        shown.push_str(&match lines(our, their) {
+            // What it mentions differs: a constant, an import.
+            same if same.is_empty() => format!("- {}\n+ {}\n", other.parts[0], other.parts[1]),
+            lines => lines,
+        });
     }
-    // Writing to a string cannot fail.
-    let _ = write!(
-        shown,
-        "hash {our_hash} in the host, {their_hash} in the library"
-    );
+    let differences = others.into_iter().take(DIFFERENCES_MAX).map(|other| {
+        let [host, library] = other.parts;
+        Difference {
+            of: other.name.to_owned(),
+            member: other.member.unwrap_or_default(),
+            host,
+            library,
+        }
+    });
     Some(Mismatch::Schema {
-        place: Some(format!("`{place}`")),
+        place: Some(place),
         lines: shown,
+        differences: differences.collect(),
     })
 }
 
@@ -210,16 +267,39 @@ mod tests {
     fn the_type_and_the_field_that_differ_are_named() {
         let host = "/// A row.\npub struct Row {\n    pub place: u64,\n    pub name: Text,\n}\n";
         let library = host.replace("place: u64", "place: f64");
-        let Some(Mismatch::Schema { place, lines }) = difference(host, &library) else {
+        let Some(Mismatch::Schema {
+            place,
+            lines,
+            differences,
+        }) = difference(host, &library)
+        else {
             panic!("not a schema mismatch");
         };
         assert_eq!(place.as_deref(), Some("`Row.place`"));
-        let shown = "-     pub place: u64,\n+     pub place: f64,\nhash ";
-        assert!(lines.starts_with(shown), "{lines}");
+        let shown = "-     pub place: u64,\n+     pub place: f64,\n";
+        assert!(
+            lines.starts_with("Row, hash ") && lines.ends_with(shown),
+            "{lines}"
+        );
+        let [
+            Difference {
+                of,
+                member,
+                host: ours,
+                library: theirs,
+            },
+        ] = &differences[..]
+        else {
+            panic!("{differences:?}");
+        };
+        assert_eq!(
+            [of.as_str(), member, ours, theirs],
+            ["Row", "place", "place: u64", "place: f64"]
+        );
         assert_eq!(difference(host, &host.replace("A row", "The row")), None);
         let text = difference("version 1\n", "version 2\n");
         assert!(
-            matches!(text, Some(Mismatch::Schema { place: None, lines }) if lines == "- version 1\n+ version 2\n")
+            matches!(text, Some(Mismatch::Schema { place: None, lines, .. }) if lines == "- version 1\n+ version 2\n")
         );
     }
 }

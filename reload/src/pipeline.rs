@@ -222,6 +222,7 @@ impl Attempt<'_> {
         };
         let (built, diagnostics) = compile::build(command, &shared.process, heard);
         self.timings.build = began.elapsed();
+        self.provenance.build_took = Some(self.timings.build);
         if !matches!(built, Ok(Built::Cancelled)) {
             self.provenance.messages = diagnostics.into();
             let status = &mut shared.lock().slots[place].status;

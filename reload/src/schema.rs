@@ -29,20 +29,35 @@ struct Definition<'a> {
     source: &'a str,
     /// Everything before the members: `repr`, what it is, its name, its parameters.
     head: String,
-    /// By name, in their order; by number for a tuple's.
-    members: Vec<(String, String)>,
+    /// In their order.
+    members: Vec<Member<'a>>,
     /// Every name that it mentions.
     names: BTreeSet<&'a str>,
 }
 
-/// The first type that two schemas define otherwise.
+/// A field or a variant.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Difference<'a> {
-    /// `Type.field`, or `Type`.
-    pub place: String,
+struct Member<'a> {
+    /// Its number for a tuple's.
+    name: String,
+    /// What counts of it.
+    text: String,
+    /// As it is written.
+    source: &'a str,
+}
+
+/// A type that two schemas define otherwise.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Other<'a> {
+    pub name: &'a str,
+    /// The first member that differs, if it is one.
+    pub member: Option<String>,
+    /// That member, or whatever else differs: the host's and the library's; empty where there is
+    /// none.
+    pub parts: [String; 2],
     /// The hash of its definition: the host's and the library's.
     pub hashes: [String; 2],
-    /// Its definition as it is written: the host's and the library's; empty where there is none.
+    /// Its definition as it is written: the host's and the library's.
     pub sources: [&'a str; 2],
 }
 
@@ -61,7 +76,8 @@ impl<'a> Schema<'a> {
                     let open = at + 1 + usize::from(is(&tokens, at + 1, "!"));
                     let end = block_end(&tokens, open);
                     if matters(&tokens, open) {
-                        kept.push_str(&joined(tokens.get(at..end).unwrap_or_default()));
+                        kept.push_str(&joined(within(&tokens, at, end)));
+                        kept.push(' ');
                     }
                     at = end;
                     continue;
@@ -76,8 +92,8 @@ impl<'a> Schema<'a> {
                 "struct" | "enum" | "union" | "type" | "trait" => {
                     let end = item_end(&tokens, at);
                     let item = &tokens[at..end];
-                    let source = span(source, &tokens[start..end]);
-                    schema.add(Definition::parse(item, source, &kept), item);
+                    let written = span(source, &tokens[start..end]);
+                    schema.add(Definition::parse(item, written, source, &kept), item);
                     at = end;
                 }
                 "const" if !is(&tokens, at + 1, "fn") => {
@@ -179,56 +195,74 @@ impl<'a> Schema<'a> {
 
     fn text(&self, definition: &Definition<'_>) -> String {
         let mut text = format!("{}\n", definition.head);
-        for (name, member) in &definition.members {
-            text.push_str(&format!("{name} {member}\n"));
+        for member in &definition.members {
+            text.push_str(&format!("{} {}\n", member.name, member.text));
         }
         text + &self.surroundings(definition)
     }
 
-    /// The first type of this schema, the host's, that is not the same in a library's.
-    pub fn differs<'b>(&self, library: &Schema<'b>) -> Option<Difference<'b>>
+    /// Every type of this schema, the host's, that is not the same in a library's.
+    pub fn others<'b>(&self, library: &Schema<'b>) -> Vec<Other<'b>>
     where
         'a: 'b,
     {
+        let mut others = Vec::new();
         for name in &self.order {
             let ours = self.types.get(name).map_or(&[][..], Vec::as_slice);
             let theirs = library.types.get(name).map_or(&[][..], Vec::as_slice);
             for at in 0..ours.len().max(theirs.len()) {
                 let (our, their) = (ours.get(at), theirs.get(at));
                 let texts = [
-                    our.map(|it| self.text(it)),
-                    their.map(|it| library.text(it)),
+                    our.map_or_else(String::new, |it| self.text(it)),
+                    their.map_or_else(String::new, |it| library.text(it)),
                 ];
-                if texts[0] == texts[1] {
-                    continue;
+                if texts[0] != texts[1] {
+                    others.push(Other::new(name, our, their, &texts));
                 }
-                let member = our
-                    .zip(their)
-                    .and_then(|(our, their)| our.first_other(their));
-                return Some(Difference {
-                    place: member.map_or_else(|| (*name).to_owned(), |m| format!("{name}.{m}")),
-                    hashes: texts.map(|text| {
-                        let text = text.unwrap_or_default();
-                        let hash = if text.is_empty() {
-                            String::new()
-                        } else {
-                            sha256(text.as_bytes())
-                        };
-                        hash.chars().take(12).collect()
-                    }),
-                    sources: [
-                        our.map_or("", |it| it.source),
-                        their.map_or("", |it| it.source),
-                    ],
-                });
             }
         }
-        None
+        others
+    }
+}
+
+impl<'b> Other<'b> {
+    fn new(
+        name: &'b str,
+        our: Option<&Definition<'b>>,
+        their: Option<&Definition<'b>>,
+        texts: &[String; 2],
+    ) -> Self {
+        let member = our
+            .zip(their)
+            .and_then(|(our, their)| our.first_other(their));
+        let parts = match &member {
+            Some(member) => [our, their].map(|definition| {
+                let found = definition.and_then(|it| it.member(member));
+                found.map_or("", |member| member.source).to_owned()
+            }),
+            None => [(0, 1), (1, 0)].map(|(one, other)| {
+                let others: BTreeSet<&str> = texts[other].lines().collect();
+                let line = texts[one].lines().find(|line| !others.contains(line));
+                line.unwrap_or_default().trim().to_owned()
+            }),
+        };
+        let hash = |text: &String| match text.as_str() {
+            "" => String::new(),
+            text => sha256(text.as_bytes()).chars().take(12).collect(),
+        };
+        Self {
+            name,
+            member,
+            parts,
+            hashes: [hash(&texts[0]), hash(&texts[1])],
+            sources: [our, their].map(|definition| definition.map_or("", |it| it.source)),
+        }
     }
 }
 
 impl<'a> Definition<'a> {
-    fn parse(item: &[Token<'a>], source: &'a str, kept: &str) -> Option<Self> {
+    /// `all` is the source that the tokens' places are in.
+    fn parse(item: &[Token<'a>], source: &'a str, all: &'a str, kept: &str) -> Option<Self> {
         let is_fielded = item
             .first()
             .is_some_and(|word| !["type", "trait"].contains(&word.text));
@@ -248,12 +282,18 @@ impl<'a> Definition<'a> {
         );
         let is_tuple = item.get(open)?.text == "(";
         let members = parts(body).into_iter().enumerate().map(|(number, part)| {
-            let text = member(part);
-            let name = text
-                .split(' ')
-                .find(|word| is_name(word))
-                .filter(|_| !is_tuple);
-            (name.map_or_else(|| number.to_string(), str::to_owned), text)
+            let words = member(part);
+            let text = joined(&words);
+            let name = words
+                .iter()
+                .map(|word| word.text)
+                .find(|word| is_name(word));
+            let name = name.filter(|_| !is_tuple);
+            Member {
+                name: name.map_or_else(|| number.to_string(), str::to_owned),
+                text,
+                source: span(all, &words),
+            }
         });
         Some(Self {
             source,
@@ -272,32 +312,41 @@ impl<'a> Definition<'a> {
         }
     }
 
-    /// The first member that is not the same.
+    fn member(&self, name: &str) -> Option<&Member<'a>> {
+        self.members.iter().find(|member| member.name == name)
+    }
+
+    /// The name of the first member that is not the same.
     fn first_other(&self, other: &Definition<'_>) -> Option<String> {
-        let mut at = 0;
-        while self.members.get(at).is_some() && self.members.get(at) == other.members.get(at) {
-            at += 1;
-        }
-        // One that is new, or gone, rather than the one that it pushed aside.
-        let (ours, theirs) = (self.members.get(at), other.members.get(at));
-        let knows = |members: &[(String, String)], name: &str| members.iter().any(|m| m.0 == name);
-        match (ours, theirs) {
-            (Some((name, _)), Some((_, _))) if !knows(&other.members, name) => Some(name.clone()),
-            (_, Some((name, _))) | (Some((name, _)), None) => Some(name.clone()),
-            (None, None) => None,
-        }
+        let same = |(our, their): &(&Member<'_>, &Member<'_>)| {
+            (&our.name, &our.text) == (&their.name, &their.text)
+        };
+        let at = self
+            .members
+            .iter()
+            .zip(&other.members)
+            .take_while(same)
+            .count();
+        let name = match (self.members.get(at), other.members.get(at)) {
+            // One that is gone, rather than the one that took its place.
+            (Some(our), Some(_)) if other.member(&our.name).is_none() => our,
+            (_, Some(their)) => return Some(their.name.clone()),
+            (Some(our), None) => our,
+            (None, None) => return None,
+        };
+        Some(name.name.clone())
     }
 }
 
-/// A member without its attributes, other than `cfg`, and without its visibility.
-fn member(part: &[Token<'_>]) -> String {
-    let mut kept: Vec<&str> = Vec::new();
+/// The words of a member without its attributes, other than `cfg`, and without its visibility.
+fn member<'a>(part: &[Token<'a>]) -> Vec<Token<'a>> {
+    let mut kept = Vec::new();
     let mut at = 0;
     while let Some(token) = part.get(at) {
         if token.text == "#" && is(part, at + 1, "[") {
             let end = block_end(part, at + 1);
             if matters(part, at + 1) {
-                kept.extend(part[at..end].iter().map(|token| token.text));
+                kept.extend_from_slice(&part[at..end]);
             }
             at = end;
         } else if token.text == "pub" {
@@ -306,11 +355,11 @@ fn member(part: &[Token<'_>]) -> String {
                 at = block_end(part, at);
             }
         } else {
-            kept.push(token.text);
+            kept.push(*token);
             at += 1;
         }
     }
-    kept.join(" ")
+    kept
 }
 
 /// Whether an attribute counts; `open` is its bracket.
@@ -421,7 +470,11 @@ mod tests {
         let library = HOST.replacen(from, to, 1);
         assert_ne!(library, HOST, "{from}");
         let (host, library) = (Schema::parse(HOST), Schema::parse(&library));
-        host.differs(&library).map(|difference| difference.place)
+        let others = host.others(&library);
+        others.first().map(|other| match &other.member {
+            Some(member) => format!("{}.{member}", other.name),
+            None => other.name.to_owned(),
+        })
     }
 
     #[test]
@@ -461,10 +514,39 @@ mod tests {
     }
 
     #[test]
+    fn every_difference_is_told_in_the_words_of_both_sides() {
+        let library = HOST
+            .replace("place: u64", "place: f64")
+            .replace("{ 4 }", "{ 5 }")
+            .replace("repr(u8)", "repr(u16)");
+        let (host, library) = (Schema::parse(HOST), Schema::parse(&library));
+        let others = host.others(&library);
+        let told: Vec<_> = others
+            .iter()
+            .map(|other| (other.name, &other.parts))
+            .collect();
+        let parts = |ours: &str, theirs: &str| [ours.to_owned(), theirs.to_owned()];
+        assert_eq!(
+            told,
+            [
+                ("Row", &parts("place: u64", "place: f64")),
+                (
+                    "Kind",
+                    &parts(
+                        "# [ repr ( u8 ) ] enum Kind",
+                        "# [ repr ( u16 ) ] enum Kind"
+                    )
+                ),
+            ]
+        );
+        assert_ne!(others[0].hashes[0], others[0].hashes[1]);
+    }
+
+    #[test]
     fn nonsense_is_read_without_a_panic() {
         for cut in 0..HOST.len() {
             if let Some(part) = HOST.get(..cut) {
-                let _ = Schema::parse(part).differs(&Schema::parse(HOST));
+                let _ = Schema::parse(part).others(&Schema::parse(HOST));
             }
         }
         for text in [

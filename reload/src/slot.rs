@@ -9,7 +9,7 @@ use warden_hot::{Memory, Migration};
 use crate::failure::{Fault, Stage};
 use crate::generation::{Generation, HistoryRow, Mapped, Provenance, Standing, Timings};
 use crate::state::{MemoryCell, Snapshot};
-use crate::status::Status;
+use crate::status::{Moved, Status};
 use crate::trial::Trial;
 use crate::{Failure, HotModule};
 
@@ -49,6 +49,8 @@ pub(crate) struct Slot {
     pub trial: Option<Trial>,
     /// The number of the newest generation.
     numbered: u32,
+    /// How many rows the history has had.
+    attempts: u32,
     /// Those that ran, by number.
     pub generations: BTreeMap<u32, Arc<Generation>>,
     /// Good generations behind the running one, the newest last.
@@ -71,6 +73,7 @@ impl Slot {
             seen: String::new(),
             trial: None,
             numbered: 0,
+            attempts: 0,
             generations: BTreeMap::new(),
             former: Vec::new(),
             ready: None,
@@ -153,6 +156,7 @@ impl Slot {
         let failure = self.failed(fault);
         self.given_up();
         self.add_row(HistoryRow {
+            attempt: 0,
             number: None,
             sha256,
             provenance,
@@ -194,7 +198,7 @@ impl Slot {
         };
         let before = std::mem::replace(memory, carried.memory);
         self.restored = None;
-        self.status.migration = carried.migration.map(Arc::new);
+        self.moved(generation.number, carried.migration);
         if let Some(running) = self.status.running.take() {
             self.stands(running.number, Standing::Former, None);
             self.former.push(running);
@@ -207,6 +211,7 @@ impl Slot {
         let generation = Arc::new(generation);
         self.trial = Some(Trial::new(&self.module.probation, before, snapshot));
         self.add_row(HistoryRow {
+            attempt: 0,
             number: Some(generation.number),
             sha256: generation.sha256.clone(),
             provenance: generation.provenance.clone(),
@@ -219,6 +224,18 @@ impl Slot {
             .insert(generation.number, Arc::clone(&generation));
         self.runs_now(Arc::clone(&generation));
         Some(generation)
+    }
+
+    /// Tells what became of the memory of what still runs.
+    pub fn moved(&mut self, to: u32, migration: Option<Migration>) {
+        let from = self.status.running.as_ref().map(|running| running.number);
+        self.status.migration = migration.map(|migration| {
+            Arc::new(Moved {
+                from,
+                to,
+                migration,
+            })
+        });
     }
 
     /// What runs is what was asked for.
@@ -244,7 +261,9 @@ impl Slot {
         self.status.history = rows.into();
     }
 
-    fn add_row(&mut self, row: HistoryRow) {
+    fn add_row(&mut self, mut row: HistoryRow) {
+        self.attempts += 1;
+        row.attempt = self.attempts;
         let mut rows = self.status.history.to_vec();
         rows.push(row);
         let over = rows.len().saturating_sub(HISTORY_MAX);

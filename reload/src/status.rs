@@ -25,8 +25,9 @@ pub struct Status {
     pub failure: Option<Failure>,
     /// What the stages of the last attempt took.
     pub timings: Timings,
-    /// What became of the module's memory at the last swap; none where there was none before.
-    pub migration: Option<Arc<Migration>>,
+    /// What became of the module's memory when the running generation took it over; none where there
+    /// was none before.
+    pub migration: Option<Arc<Moved>>,
     /// What the running generation has still to prove; none once it is trusted. While it is there
     /// the host asks for frames.
     pub probation: Option<OnProbation>,
@@ -36,6 +37,17 @@ pub struct Status {
     pub newer: bool,
     /// Whether its file is watched.
     pub watch: Watch,
+}
+
+/// What became of a module's memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The generation whose memory it was; none for one from before this process.
+    pub from: Option<u32>,
+    /// The generation that took it over.
+    pub to: u32,
+    /// Key by key.
+    pub migration: Migration,
 }
 
 /// How far a build has come.
@@ -52,10 +64,16 @@ pub struct Progress {
 /// What a generation has still to prove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OnProbation {
-    /// Frames.
+    /// Frames that it has drawn.
+    pub frames: u32,
+    /// Frames that it has still to draw.
     pub frames_left: u32,
-    /// Time.
+    /// Time that it has still to run.
     pub time_left: Duration,
+    /// Until then, by the clock on the wall.
+    pub until: SystemTime,
+    /// Slow frames running, by now.
+    pub slow: u32,
 }
 
 /// What happens when a module's file changes while nobody asked for it.

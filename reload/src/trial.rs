@@ -1,7 +1,7 @@
 //! Probation, and going back to a former generation: by a panic, by slow frames, by hand.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use warden_hot::{Memory, MemoryError};
 
@@ -19,6 +19,7 @@ use crate::{Failure, UnknownModule};
 pub(crate) struct Trial {
     rules: Probation,
     began: Instant,
+    until: SystemTime,
     frames: u32,
     /// Slow frames running.
     slow: u32,
@@ -82,6 +83,7 @@ impl Trial {
         Self {
             rules: *rules,
             began: Instant::now(),
+            until: SystemTime::now() + rules.time,
             frames: 0,
             slow: 0,
             memory,
@@ -91,6 +93,9 @@ impl Trial {
 
     pub fn left(&self) -> OnProbation {
         OnProbation {
+            frames: self.frames,
+            until: self.until,
+            slow: self.slow,
             frames_left: self.rules.frames.saturating_sub(self.frames),
             time_left: self.rules.time.saturating_sub(self.began.elapsed()),
         }
@@ -251,7 +256,7 @@ impl Slot {
         };
         let (carried, migration) = carry(to.mapped.memory, now.as_deref()).map_err(why)?;
         *memory = carried;
-        self.status.migration = migration.map(Arc::new);
+        self.moved(number, migration);
         // What was on its way was asked for before this.
         self.ready = None;
         if let Some(running) = self.status.running.take() {

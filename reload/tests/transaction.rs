@@ -47,7 +47,9 @@ fn memory_is_carried_over_and_every_key_is_told() {
     let frames = stage.draw().result.unwrap();
     assert_eq!(stage.reloader.swap("tiny").unwrap().number(), 2);
     let status = stage.reloader.status("tiny").unwrap();
-    let told = status.migration.unwrap();
+    let moved = status.migration.unwrap();
+    assert_eq!((moved.from, moved.to), (Some(first), 2));
+    let told = &moved.migration;
     let keys = |changes: &[warden_reload::Change]| -> Vec<String> {
         changes.iter().map(|change| change.key.clone()).collect()
     };
