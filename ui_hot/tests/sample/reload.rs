@@ -400,6 +400,7 @@ pub fn rolled_back() -> Picture {
                 state: GenerationState::Quarantined,
                 can_return: false,
                 at_ms: NOW - 9 * S,
+                built_ms: Some(NOW - 12 * S),
                 failure: Some(failure),
                 ..ran(8, 8)
             },
