@@ -18,6 +18,7 @@ mod building;
 mod check;
 mod child;
 mod compile;
+mod definition;
 mod diagnostic;
 mod elf;
 mod failure;
