@@ -78,15 +78,18 @@ enum Outcome {
 pub(crate) fn show(ui: &mut Ui, scene: &mut Scene<'_>, memory: &mut Remembered) {
     opened(ui, memory);
     let presses = Presses::take(ui);
-    let room = ui.ctx().content_rect();
-    let top = (room.height() * 0.11).clamp(12.0, 120.0).round();
-    let area = Modal::default_area(id()).anchor(Align2::CENTER_TOP, vec2(0.0, top));
+    // The host may have put a banner over the window's upper edge: what is left is ours.
+    let room = ui.max_rect();
+    let drop = (room.height() * 0.11).clamp(12.0, 120.0).round();
+    let corner = ui.ctx().content_rect().center_top();
+    let offset = room.center_top() - corner + vec2(0.0, drop);
+    let area = Modal::default_area(id()).anchor(Align2::CENTER_TOP, offset);
     let modal = Modal::new(id())
         .area(area)
         .frame(Frame::NONE)
         .backdrop_color(scene.live.veil);
     let response = modal.show(ui.ctx(), |ui| {
-        let size = size(scene, room.size(), top);
+        let size = size(scene, room.size(), drop);
         body(ui, scene, memory, presses, size)
     });
     let outcome = match response.inner {
@@ -155,9 +158,9 @@ pub(crate) fn give_back(ui: &Ui) {
 }
 
 /// Always as tall as its fullest list, so that nothing moves while somebody types.
-fn size(scene: &Scene<'_>, room: Vec2, top: f32) -> Vec2 {
+fn size(scene: &Scene<'_>, room: Vec2, drop: f32) -> Vec2 {
     let row = scene.live.theme.spacing.row;
-    let most = ((room.y - top - 12.0 - FIELD - FOOT) / row).floor();
+    let most = ((room.y - drop - 12.0 - FIELD - FOOT) / row).floor();
     let rows = ROWS.min(most).max(1.0);
     vec2(WIDTH.min(room.x - 32.0), FIELD + rows * row + FOOT)
 }

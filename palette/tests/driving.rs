@@ -493,6 +493,19 @@ fn what_cannot_be_done_says_why_and_does_nothing() {
 }
 
 #[test]
+fn a_banner_of_the_host_covers_nothing_of_it() {
+    let mut window = window(sample::busy());
+    search(&mut window, "");
+    for banner in [0.0, 150.0, 300.0] {
+        window.state_mut().banner = banner;
+        window.run();
+        let rect = window.get_by_label("Command palette").rect();
+        assert!(rect.top() > banner, "{rect:?} under a banner of {banner}");
+        assert!(rect.bottom() < SIZE[1], "{rect:?}");
+    }
+}
+
+#[test]
 fn a_dialog_that_asks_keeps_it_shut() {
     let mut window = window(sample::busy());
     window.state_mut().ui_memory.dialog = Some(Dialog::Reset);

@@ -3,8 +3,8 @@
 
 use ui_kit::keys::pressed;
 use warden_toolkit::egui::{
-    self, Color32, Frame, Id, Key, Modal, Modifiers, Pos2, Rect, Role, Sense, Ui, WidgetInfo, pos2,
-    vec2,
+    self, Align2, Color32, Frame, Id, Key, Modal, Modifiers, Pos2, Rect, Role, Sense, Ui,
+    WidgetInfo, pos2, vec2,
 };
 use warden_view::{Action, Dialog, Text};
 
@@ -62,7 +62,10 @@ pub(crate) fn show(ui: &mut Ui, scene: &mut Scene<'_>) {
         Dialog::Reset => Some(reset()),
     };
     let id = Id::unique("warden dialog");
+    // In the middle of what the host's banner leaves.
+    let aside = ui.max_rect().center() - ui.ctx().content_rect().center();
     let modal = Modal::new(id)
+        .area(Modal::default_area(id).anchor(Align2::CENTER_CENTER, aside))
         .frame(Frame::NONE)
         .backdrop_color(scene.live.veil);
     let response = modal.show(ui.ctx(), |ui| match ask {

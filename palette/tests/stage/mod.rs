@@ -24,6 +24,8 @@ pub struct Stage {
     pub ui_memory: UiMemory,
     pub memory: Memory,
     pub actions: Vec<Action>,
+    /// How much of the window's upper edge the host's banner takes.
+    pub banner: f32,
 }
 
 impl Stage {
@@ -62,6 +64,7 @@ fn built(
         ui_memory: UiMemory::default(),
         memory: Memory::new(&palette::palette_memory).expect("it is made"),
         actions: Vec::new(),
+        banner: 0.0,
     };
     let mut window = builder
         .with_size(size)
@@ -72,7 +75,8 @@ fn built(
 }
 
 fn draw(ui: &mut egui::Ui, stage: &mut Stage) {
-    let whole = ui.ctx().content_rect();
+    let mut whole = ui.ctx().content_rect();
+    whole.min.y += stage.banner;
     let mut ui = ui.new_child(UiBuilder::new().id_salt("window").max_rect(whole));
     ui.set_clip_rect(whole);
     let Stage {
@@ -81,6 +85,7 @@ fn draw(ui: &mut egui::Ui, stage: &mut Stage) {
         ui_memory,
         memory,
         actions,
+        ..
     } = stage;
     ui_hot::ui_hot_draw(&mut ui, picture, theme, ui_memory, actions).expect("the window is drawn");
     palette::palette_draw(&mut ui, picture, theme, ui_memory, memory, actions)
