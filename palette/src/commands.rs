@@ -142,7 +142,8 @@ fn reloads(scene: &Scene<'_>, entries: &mut Vec<Entry>) {
                 title("Warm restart"),
                 Deed::Push(Action::WarmRestart),
             )
-            .about("build the whole window, start it in place"),
+            .about("build the whole window, start it in place")
+            .cap("Ctrl+Alt+W"),
         );
     }
 }

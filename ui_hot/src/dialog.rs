@@ -378,7 +378,7 @@ fn focus_once(ui: &Ui, dialog: &Dialog, id: Id) {
 
 fn sheet(ui: &mut Ui, scene: &mut Scene<'_>) {
     let width = 840.0_f32.min(ui.ctx().content_rect().width() - 48.0);
-    let columns = [&["Look"][..], &["Act", "Window"][..]];
+    let columns = [["Look", "Reload"], ["Act", "Window"]];
     let lines = |groups: &[&str]| {
         let keys = SHEET
             .iter()

@@ -8,8 +8,8 @@ use warden_view::{Action, Dialog, Layout, Panel, Selection, Sort};
 use crate::scene::{Scene, Selected};
 use crate::{board, queue};
 
-/// The keys as the sheet lists them: group, key, what it does. Ctrl+Alt+R, Ctrl and + and − are
-/// the host's.
+/// The keys as the sheet lists them: group, key, what it does. Those with Alt, and Ctrl with +
+/// and −, are the host's; Ctrl+K is the palette's.
 pub(crate) const SHEET: &[(&str, &str, &str)] = &[
     ("Look", "Ctrl+K", "palette: anything, by its name"),
     ("Look", "/", "filter queue and holders"),
@@ -19,13 +19,15 @@ pub(crate) const SHEET: &[(&str, &str, &str)] = &[
     ("Look", "Enter", "show the selected row in full"),
     ("Look", "Ctrl+1 … 7", "a panel: GPUs, queue, holders, …"),
     ("Look", "Esc", "one step back; never acts"),
+    ("Reload", "Ctrl+Alt+R", "reload all code and files"),
+    ("Reload", "Ctrl+Alt+Z", "take the newest generation back"),
+    ("Reload", "Ctrl+Alt+W", "warm restart: all anew, in place"),
     ("Act", "Del", "cancel the waiter, release the lease"),
     ("Act", "Ctrl+Shift+Del", "force all leases to end"),
     ("Act", "Ctrl+Shift+S", "reset what is stale"),
     ("Act", "Ctrl+Enter", "confirm what a dialog asks"),
     ("Act", "Ctrl+C", "copy the selected id"),
     ("Act", "Ctrl+Shift+C", "copy its warden command"),
-    ("Window", "Ctrl+Alt+R", "reload the render code"),
     ("Window", "Ctrl+Shift+T", "next theme"),
     ("Window", "Ctrl + −", "larger, smaller"),
     ("Window", "Ctrl+Shift+L", "standard layout"),
