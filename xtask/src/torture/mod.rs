@@ -1,0 +1,33 @@
+//! `cargo xtask torture`: the long forms of the tests, which CI has no time for.
+
+mod window;
+
+use anyhow::Result;
+
+use crate::{build, system};
+
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// How many times the engine reloads a library, one in ten poisoned.
+    #[arg(long, default_value_t = 5_000)]
+    reloads: u32,
+    /// How many times the real window is given edited source, one edit in ten poisoned.
+    #[arg(long, default_value_t = 200)]
+    edits: u32,
+}
+
+pub fn run(options: &Options) -> Result<()> {
+    system::ready_for_stand()?;
+    build::programs()?;
+    if options.edits > 0 {
+        window::torture(options.edits)?;
+    }
+    if options.reloads > 0 {
+        let mut engine = build::cargo("test")?;
+        engine
+            .args(["--test", "torture", "--", "--reloads"])
+            .arg(options.reloads.to_string());
+        build::expect_success(&mut engine)?;
+    }
+    Ok(())
+}
