@@ -97,7 +97,8 @@ impl Shared {
             if self.lock().cancelled {
                 return BuildEnd::Cancelled;
             }
-            let (built, said) = compile::build(command, &self.running, |progress| {
+            let cancelled = || self.lock().cancelled;
+            let (built, said) = compile::build(command, &self.running, cancelled, |progress| {
                 self.lock().progress = Some(progress);
                 wake();
             });

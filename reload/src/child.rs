@@ -52,6 +52,7 @@ pub(crate) fn run(
     file: &Path,
     given: &Given,
     running: &Running,
+    unwanted: impl FnOnce() -> bool,
 ) -> Result<Rehearsal, Fault> {
     let input = ron::to_string(given)
         .map_err(|error| fault(format!("the state cannot be written: {error}")))?;
@@ -59,7 +60,7 @@ pub(crate) fn run(
         let program = child.program.display();
         fault(format!("{program} cannot be run to rehearse: {error}"))
     })?;
-    running.started(&process);
+    running.started(&process, unwanted);
     let (stdin, stderr) = (process.stdin.take(), process.stderr.take());
     let (in_time, said) = thread::scope(|scope| {
         scope.spawn(move || {

@@ -86,11 +86,12 @@ pub(crate) enum Built {
     Cancelled,
 }
 
-/// Builds, and blocks until that has ended. `heard` is told how far it has come; what the compiler
+/// Builds, and blocks until that has ended, unless it turns out to be `unwanted`. `heard` is told how far it has come; what the compiler
 /// said is returned beside the rest, errors first.
 pub(crate) fn build(
     command: &BuildCommand,
     running: &Running,
+    unwanted: impl FnOnce() -> bool,
     heard: impl FnMut(Progress) + Send,
 ) -> (Result<Built, Fault>, Vec<Diagnostic>) {
     let mut child = match spawn(command) {
@@ -104,7 +105,7 @@ pub(crate) fn build(
             return (Err(Fault::new(Stage::Build, title)), Vec::new());
         }
     };
-    running.started(&child);
+    running.started(&child, unwanted);
     let mut report = Report::default();
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (said, revision) = thread::scope(|scope| {

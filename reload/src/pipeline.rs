@@ -208,8 +208,7 @@ impl Attempt<'_> {
                 Built::Cancelled => return Ok(None),
             }
         }
-        let unwanted = self.shared.lock().given_up(self.order).is_some();
-        Ok((!unwanted).then_some(source))
+        Ok((!self.unwanted()).then_some(source))
     }
 
     fn compile(&mut self, command: &BuildCommand) -> Result<Built, Fault> {
@@ -220,7 +219,8 @@ impl Attempt<'_> {
             shared.lock().slots[place].status.progress = Some(progress);
             shared.wake();
         };
-        let (built, diagnostics) = compile::build(command, &shared.process, heard);
+        let unwanted = || self.unwanted();
+        let (built, diagnostics) = compile::build(command, &shared.process, unwanted, heard);
         self.timings.build = began.elapsed();
         self.provenance.build_took = Some(self.timings.build);
         if !matches!(built, Ok(Built::Cancelled)) {
@@ -319,7 +319,8 @@ impl Attempt<'_> {
             memory: old.map(str::to_owned),
             state: self.module.rehearse.as_ref().and_then(Rehearse::state),
         };
-        let rehearsal = child::run(child, &file, &given, &self.shared.process);
+        let unwanted = || self.unwanted();
+        let rehearsal = child::run(child, &file, &given, &self.shared.process, unwanted);
         if let Err(error) = fs::remove_file(&file) {
             tracing::warn!(%error, "the copy for a rehearsal stays on the disk");
         }
@@ -392,6 +393,11 @@ impl Attempt<'_> {
         self.timings.rehearse = began.elapsed();
         self.provenance.rehearsed = self.provenance.rehearsed.max(Rehearsed::Here);
         rehearsed
+    }
+
+    /// Whether it was cancelled, or asked for once more.
+    fn unwanted(&self) -> bool {
+        self.shared.lock().given_up(self.order).is_some()
     }
 
     fn enter(&self, stage: Stage) {

@@ -30,12 +30,20 @@ impl Running {
         }
     }
 
-    pub fn started(&self, child: &Child) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *state = State {
-            group: i32::try_from(child.id()).ok(),
-            cancelled: false,
-        };
+    /// From now on it can be cancelled; and is, where `unwanted` says that it was already.
+    pub fn started(&self, child: &Child, unwanted: impl FnOnce() -> bool) {
+        let group = i32::try_from(child.id()).ok();
+        {
+            let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            *state = State {
+                group,
+                cancelled: false,
+            };
+        }
+        // Not under the lock: whoever cancels holds the lock that this takes.
+        if unwanted() {
+            self.cancel();
+        }
     }
 
     /// To be called before the process is reaped. Whether it was cancelled.

@@ -17,6 +17,8 @@ use crate::{Failure, HotModule};
 const FORMER_MAX: usize = 8;
 /// How many rows a module's history has.
 const HISTORY_MAX: usize = 32;
+/// And how many of them are of what was refused, where there is something better to keep.
+const REFUSED_MAX: usize = 12;
 
 /// What the reload thread made, complete but not published.
 #[derive(Debug)]
@@ -266,7 +268,15 @@ impl Slot {
         row.attempt = self.attempts;
         let mut rows = self.status.history.to_vec();
         rows.push(row);
-        let over = rows.len().saturating_sub(HISTORY_MAX);
-        self.status.history = rows.drain(over..).collect();
+        while rows.len() > HISTORY_MAX {
+            // What was refused, over and over, must not push out what can be gone back to.
+            let refused = |row: &HistoryRow| row.standing == Standing::Refused;
+            let many = rows.iter().filter(|row| refused(row)).count() > REFUSED_MAX;
+            let oldest = rows
+                .iter()
+                .position(|row| row.standing != Standing::Running && (!many || refused(row)));
+            rows.remove(oldest.unwrap_or(0));
+        }
+        self.status.history = rows.into();
     }
 }

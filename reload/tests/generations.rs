@@ -11,7 +11,7 @@ mod workshop;
 use std::fs;
 use std::mem::transmute;
 
-use warden_reload::{Generation, Outcome, Stage, catch};
+use warden_reload::{Generation, Outcome, Stage, Standing, catch};
 use workshop::{SCHEMA, STAMP, Source, Workshop};
 
 /// Calls the `answer` of a generation.
@@ -170,6 +170,26 @@ fn whatever_is_wrong_with_a_file_the_running_generation_stays() {
     assert_eq!(answer(&shop.reloader.swap("tiny").unwrap()), 3);
     assert!(!shop.reloader.is_error_state());
     assert_eq!(answer(&good), 1);
+}
+
+#[test]
+fn what_is_refused_over_and_over_pushes_nothing_out_of_the_history() {
+    let shop = Workshop::new();
+    shop.compile(&Source::answering(1));
+    shop.load();
+    let _ = shop.reloader.swap("tiny").unwrap();
+    for len in 0..60 {
+        shop.write(&[0x5a; 80][..len]);
+        failed(shop.load());
+    }
+    let history = shop.reloader.status("tiny").unwrap().history;
+    assert_eq!(history.len(), 32);
+    assert_eq!(
+        (history[0].number, history[0].standing),
+        (Some(1), Standing::Running)
+    );
+    assert_eq!(history[31].attempt, 61);
+    assert!(history[31].failure.is_some() && !history[31].can_return());
 }
 
 #[test]
