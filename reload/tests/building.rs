@@ -160,6 +160,32 @@ fn a_cancelled_build_is_ended_and_leaves_everything_as_it_was() {
 }
 
 #[test]
+fn a_long_build_says_how_far_it_has_come() {
+    let bar = r"sleep 0.8; printf '   Compiling a\r    Building [=> ] 3/7: b, c\r' >&2; sleep 60";
+    let shop = Workshop::with(|root| {
+        Some(BuildCommand {
+            program: PathBuf::from("sh"),
+            arguments: vec!["-c".to_owned(), bar.to_owned()],
+            ..cargo(root)
+        })
+    });
+    let build = shop.reloader.reload("tiny").unwrap();
+    let progress = || shop.reloader.status("tiny").unwrap().progress;
+    let end = Instant::now() + Duration::from_secs(20);
+    while progress().is_none() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let said = progress().unwrap();
+    assert_eq!(
+        (said.done, said.total, said.current.as_str()),
+        (3, 7, "b, c")
+    );
+    assert_eq!(shop.reloader.cancel("tiny"), Ok(true));
+    assert!(matches!(build.wait(), Outcome::Cancelled));
+    assert_eq!(progress(), None);
+}
+
+#[test]
 fn all_are_built_in_the_order_in_which_they_depend_on_each_other() {
     let log = |name: &str| format!("echo {name} >> order");
     let command = |root: &Path, script: String| BuildCommand {

@@ -159,6 +159,19 @@ fn whatever_is_wrong_with_a_file_the_running_generation_stays() {
         assert_eq!(at, stage, "{name}: {title}");
         assert!(title.contains(words), "{name}: {title}");
         assert!(shop.reloader.is_error_state(), "{name}");
+        let error = shop.reloader.last_error().unwrap();
+        let outdated = ["stamp", "schema"].contains(&name);
+        assert_eq!(error.needs_restart, outdated, "{name}");
+        let different: Vec<[&str; 2]> = error
+            .differences
+            .iter()
+            .map(|one| [one.of.as_str(), &one.member])
+            .collect();
+        match name {
+            "stamp" => assert_eq!(different, [["rustc", ""]]),
+            "schema" => assert_eq!(different, [["Row", "place"]]),
+            _ => assert!(different.is_empty(), "{name}"),
+        }
         assert!(shop.reloader.swap("tiny").is_none(), "{name}");
         let running = shop.reloader.status("tiny").unwrap().running.unwrap();
         assert_eq!((running.number(), answer(&running)), (1, 1), "{name}");

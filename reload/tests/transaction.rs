@@ -15,8 +15,8 @@ use std::process;
 use std::time::{Duration, Instant};
 
 use warden_reload::{
-    BuildCommand, CapturedState, Child, Failure, HotModule, Outcome, Rehearsed, RollBackError,
-    Snapshot, Standing, StateError, Watch, rehearse_child,
+    self as reload, BuildCommand, CapturedState, Child, Failure, HotModule, Outcome, Rehearsed,
+    RollBackError, Snapshot, Standing, StateError, Watch, rehearse_child,
 };
 use workshop::chameleons::{Stage, compile, draw, library, module, told, write_unnoticed};
 use workshop::{STAMP, staged_copies};
@@ -354,6 +354,29 @@ fn nothing_that_new_code_does_in_a_rehearsal_harms_this_process() {
         assert_eq!(status.running.unwrap().number(), 1, "{mode}");
     }
     stage.draw_well(1);
+    assert_eq!(staged_copies(&stage.directory.path().join("staging")), 0);
+}
+
+#[test]
+fn a_rehearsal_in_a_child_can_be_cancelled() {
+    let child = Child {
+        deadline: Duration::from_secs(60),
+        ..child()
+    };
+    let stage = Stage::new(Some(child));
+    let endless = told(library(false), "loop", 0, 1);
+    fs::write(&stage.artifact, endless).unwrap();
+    let began = Instant::now();
+    let pending = stage.reloader.load("tiny").unwrap();
+    let at = || stage.reloader.status("tiny").unwrap().stage;
+    while at().is_none_or(|(stage, _)| stage != reload::Stage::Rehearse) {
+        std::thread::yield_now();
+    }
+    // Whether its process runs by now or not.
+    assert_eq!(stage.reloader.cancel("tiny"), Ok(true));
+    assert!(matches!(pending.wait(), Outcome::Cancelled));
+    assert!(began.elapsed() < Duration::from_secs(30));
+    assert!(at().is_none() && !stage.reloader.is_error_state());
     assert_eq!(staged_copies(&stage.directory.path().join("staging")), 0);
 }
 

@@ -95,6 +95,9 @@ pub const PROBATION: Probation = Probation {
     slow_max: 3,
 };
 
+/// What these hosts have of their own.
+const STATE: &str = "(theme: \"light\")";
+
 /// The module as every host here knows it.
 pub fn module(name: &str, artifact: &Path) -> HotModule {
     let [draw, rehearse] = ["draw", "rehearse"].map(|what| format!("{name}_{what}"));
@@ -104,15 +107,19 @@ pub fn module(name: &str, artifact: &Path) -> HotModule {
         artifact: artifact.to_owned(),
         schema: SCHEMA,
         delegation_targets: vec![draw, rehearse],
-        rehearse: Some(Rehearse::new(move |candidate| {
-            rehearsed(candidate, &target)
-        })),
+        rehearse: Some(
+            Rehearse::new(move |candidate| rehearsed(candidate, &target))
+                .with_state(|| STATE.to_owned()),
+        ),
         probation: PROBATION,
         ..HotModule::default()
     }
 }
 
 fn rehearsed(candidate: Candidate<'_>, target: &str) -> Result<(), String> {
+    if candidate.state != Some(STATE) {
+        return Err(format!("the host's state is {:?}", candidate.state));
+    }
     let memory = candidate.memory.ok_or("it has no memory")?;
     let drawn = pointer(candidate.generation, target)(memory);
     drawn.map(drop).map_err(|panicked| panicked.to_string())
