@@ -172,7 +172,6 @@ impl Slot {
 
     pub fn failed(&mut self, fault: Fault) -> Failure {
         let failure = fault.of(&self.module.name);
-        self.status.stage = None;
         self.status.failure = Some(failure.clone());
         failure
     }
@@ -242,7 +241,10 @@ impl Slot {
 
     /// What runs is what was asked for.
     pub fn runs_now(&mut self, generation: Arc<Generation>) {
-        self.status.stage = None;
+        // Another attempt may be under way already.
+        self.status
+            .stage
+            .take_if(|(stage, _)| *stage == Stage::Swap);
         // An attempt may have failed after this one was ready, and before it was taken.
         let newer = |failure: &Failure| failure.at > generation.since;
         if !self.status.failure.as_ref().is_some_and(newer) {

@@ -185,7 +185,6 @@ impl Slot {
         let (before, snapshot) = trial.map_or((None, None), |trial| (trial.memory, trial.snapshot));
         self.give_back(memory, before, to.as_deref());
         let failure = self.failed(fault);
-        self.given_up();
         if let Some(from) = &from {
             self.stands(from.number, standing, Some(&failure));
         }
