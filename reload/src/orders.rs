@@ -17,7 +17,7 @@ pub struct UnknownModule(pub String);
 /// What came of asking for a new generation.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// This generation waits for [`HotReloader::swap`].
+    /// This generation waits for [`crate::HotReloader::swap`].
     Ready(u32),
     /// The build is the one that runs already.
     Unchanged,

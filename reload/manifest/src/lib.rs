@@ -93,7 +93,7 @@ pub fn manifest(input: TokenStream) -> TokenStream {
 /// in. The crate must know `warden-hot` by that name. Not for generic, async or unsafe functions;
 /// two modules of one program must not share a name.
 ///
-/// ```ignore
+/// ```text
 /// #[warden_hot::delegation_target]
 /// pub fn counter_click(by: u32, #[memory] memory: &mut Remembered) -> u32 { … }
 /// ```
