@@ -60,7 +60,7 @@ pub(crate) struct Lit {
 }
 
 /// Finds the lit entry again, and moves on from it.
-pub(crate) fn light(memory: &mut Remembered, step: Option<Step>) -> Lit {
+pub(crate) fn light(memory: &mut Remembered, steps: &[Step]) -> Lit {
     let entries = &memory.found.entries;
     let Some(last) = entries.len().checked_sub(1) else {
         return Lit {
@@ -73,8 +73,10 @@ pub(crate) fn light(memory: &mut Remembered, step: Option<Step>) -> Lit {
     let found = memory.lit.as_ref().and_then(place);
     let sure = memory.lit.is_none() || found.is_some();
     let from = found.unwrap_or(memory.found.lit_at.min(last));
-    let at = step.map_or(from, |step| step.from(from, entries.len()));
-    let reveal = step.is_some() || memory.lit.is_none();
+    let at = steps
+        .iter()
+        .fold(from, |at, step| step.from(at, entries.len()));
+    let reveal = !steps.is_empty() || memory.lit.is_none();
     memory.lit = Some(entries[at].key.clone());
     memory.found.lit_at = at;
     Lit {

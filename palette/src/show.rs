@@ -12,7 +12,7 @@ use warden_toolkit::egui::{
 
 use crate::choose::choose;
 use crate::entry::{Deed, Entry};
-use crate::list;
+use crate::list::{self, Step};
 use crate::recall::Remembered;
 
 const WIDTH: f32 = 760.0;
@@ -31,19 +31,17 @@ pub(crate) fn field_id() -> Id {
 }
 
 /// The keys of this frame that are not the field's. Taken before the field sees them.
-#[derive(Clone, Copy)]
 struct Presses {
     close: bool,
     choose: bool,
-    step: Option<list::Step>,
+    /// In their order: of a slow frame there may be several.
+    steps: Vec<Step>,
 }
 
 impl Presses {
     fn take(ui: &Ui) -> Self {
-        use list::Step;
-        let taken = |modifiers, key| keys::taken(ui, modifiers, key);
         let plain = Modifiers::NONE;
-        let steps = [
+        let known = [
             (plain, Key::ArrowDown, Step::Down),
             (plain, Key::Tab, Step::Down),
             (plain, Key::ArrowUp, Step::Up),
@@ -53,17 +51,21 @@ impl Presses {
             (Modifiers::COMMAND, Key::Home, Step::First),
             (Modifiers::COMMAND, Key::End, Step::Last),
         ];
-        let mut step = None;
-        for (modifiers, key, this) in steps {
-            if taken(modifiers, key) {
-                step = Some(this);
-            }
-        }
-        let escape = taken(plain, Key::Escape);
+        let mut steps = Vec::new();
+        ui.input_mut(|input| {
+            input.events.retain(|event| {
+                let step = known
+                    .iter()
+                    .find(|(modifiers, key, _)| keys::is(event, *modifiers, *key));
+                steps.extend(step.map(|(.., step)| *step));
+                step.is_none()
+            });
+        });
+        let escape = keys::taken(ui, plain, Key::Escape);
         Self {
-            close: taken(Modifiers::COMMAND, Key::K) || escape,
-            choose: taken(plain, Key::Enter),
-            step,
+            close: keys::taken(ui, Modifiers::COMMAND, Key::K) || escape,
+            choose: keys::taken(ui, plain, Key::Enter),
+            steps,
         }
     }
 }
@@ -90,7 +92,7 @@ pub(crate) fn show(ui: &mut Ui, scene: &mut Scene<'_>, memory: &mut Remembered) 
         .backdrop_color(scene.live.veil);
     let response = modal.show(ui.ctx(), |ui| {
         let size = size(scene, room.size(), drop);
-        body(ui, scene, memory, presses, size)
+        body(ui, scene, memory, &presses, size)
     });
     let outcome = match response.inner {
         Outcome::Open if presses.close || response.backdrop_response.clicked() => Outcome::Closed,
@@ -169,7 +171,7 @@ fn body(
     ui: &mut Ui,
     scene: &mut Scene<'_>,
     memory: &mut Remembered,
-    presses: Presses,
+    presses: &Presses,
     size: Vec2,
 ) -> Outcome {
     let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
@@ -188,7 +190,7 @@ fn body(
         scene.memory.palette = Some(typed.clone());
     }
     memory.update(scene, &typed);
-    let lit = list::light(memory, presses.step);
+    let lit = list::light(memory, &presses.steps);
     // Rules end where the outline begins.
     let edge = vec2(ink.theme.shape.strong - ink.theme.shape.line, 0.0);
     let (under_head, over_foot) = (head.shrink2(edge), foot.shrink2(edge));

@@ -395,6 +395,26 @@ fn text_and_enter_in_one_frame_choose_what_was_typed() {
 }
 
 #[test]
+fn no_press_is_lost_in_a_slow_frame() {
+    let mut window = window(sample::busy());
+    search(&mut window, "sort the queue");
+    let shown = lines(&window);
+    for pressed in [Key::ArrowDown, Key::ArrowDown, Key::ArrowDown, Key::ArrowUp] {
+        for held in [true, false] {
+            window.event(Event::Key {
+                key: pressed,
+                physical_key: None,
+                pressed: held,
+                repeat: false,
+                modifiers: Modifiers::NONE,
+            });
+        }
+    }
+    window.run();
+    assert_eq!(lit(&window), shown[2]);
+}
+
+#[test]
 fn recent_choices_come_first() {
     let mut window = window(sample::busy());
     for text in ["sort the queue by reason", "dark", "mic-4471"] {

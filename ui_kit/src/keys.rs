@@ -18,7 +18,9 @@ pub fn taken(ui: &Ui, modifiers: Modifiers, key: Key) -> bool {
     })
 }
 
-fn is(event: &Event, modifiers: Modifiers, key: Key) -> bool {
+/// Whether an event is the press of a key with exactly these modifiers.
+#[must_use]
+pub fn is(event: &Event, modifiers: Modifiers, key: Key) -> bool {
     match event {
         Event::Key {
             key: pressed,
