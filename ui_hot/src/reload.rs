@@ -320,7 +320,9 @@ fn mib(bytes: u64) -> String {
 
 /// Milliseconds with a figure behind the point while they are few.
 fn ms(ms: f32) -> String {
-    if ms < 9.95 {
+    if ms < 0.05 {
+        "< 0.1 ms".to_owned()
+    } else if ms < 9.95 {
         format!("{ms:.1} ms")
     } else if ms < 9_999.5 {
         format!("{ms:.0} ms")

@@ -98,8 +98,15 @@ fn all_are_reloaded() {
 }
 
 #[test]
-fn a_build_is_cancelled() {
-    let mut window = panel(sample::reload::building());
+fn a_build_is_cancelled_from_its_first_moment() {
+    let mut picture = sample::reload::building();
+    let mut modules = picture.reload.modules.to_vec();
+    modules[0].progress = None;
+    picture.reload.modules = modules.into();
+    let mut window = panel(picture);
+    window.get_by_label("Cancel the build of render code");
+    window.state_mut().picture = sample::reload::building();
+    window.run();
     window.get_by_label("crate 12 of 345: egui_tiles v0.18.0");
     window.get_by_label("build: under way, 4 s");
     window.get_by_label("load: not reached");

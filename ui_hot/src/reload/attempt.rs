@@ -172,13 +172,16 @@ fn sum(page: &Page<'_, '_>, module: &Module) -> String {
     if let Some(probation) = module.probation {
         let left = (probation.ends_ms - page.scene.picture.clock.now_ms).max(0);
         let (frames, of) = (probation.frames, probation.of_frames);
-        let left = words::span(left + 999);
+        let left = match left {
+            0 => String::new(),
+            left => format!(", {} left", words::span(left + 999)),
+        };
         // Three of them running take it back.
         let slow = match probation.slow {
             0 => String::new(),
             slow => format!(", {slow} slow"),
         };
-        return format!("{frames} of {of} frames{slow}, {left} left");
+        return format!("{frames} of {of} frames{slow}{left}");
     }
     let counted = |stage: Stage| !matches!(stage, Stage::Build | Stage::Wait | Stage::Probation);
     let timings = module.timings.iter();

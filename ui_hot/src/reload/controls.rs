@@ -1,7 +1,7 @@
 //! What can be done to a module, and the file that it is read from.
 
 use warden_toolkit::egui::{Pos2, Rect, Role, Sense, StrokeKind, WidgetInfo, pos2, vec2};
-use warden_view::{Action, Module, ModuleState, Watch};
+use warden_view::{Action, Module, ModuleState, Stage, Watch};
 
 use super::page::{self, Page};
 use super::report;
@@ -13,7 +13,7 @@ pub(super) fn show(page: &mut Page<'_, '_>, module: &Module) {
     let mut rect = page.line(page.ink.theme.spacing.button);
     let mut x = rect.left();
     let fixed = module.state == ModuleState::Fixed;
-    if module.state == ModuleState::Busy && module.progress.is_some() {
+    if matches!(module.stage, Some((Stage::Build, _))) {
         let cancel = Button::new("Cancel").named(format!("Cancel the build of {}", module.name));
         let response = page.button_right_of(cancel, pos2(x, rect.center().y), "cancel");
         x = response.rect.right() + 8.0;

@@ -144,7 +144,8 @@ impl<'s> Page<'_, 's> {
         };
         let centre = pos2(rect.left() + 6.0, y);
         triangle(self.ui, centre, open, colour);
-        control::focus(self.ui, ink, rect.shrink(2.0), &response);
+        // The ring keeps clear of what is written.
+        control::focus(self.ui, ink, rect.shrink2(vec2(-8.0, 3.0)), &response);
         follow(response)
     }
 
