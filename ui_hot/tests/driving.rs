@@ -81,6 +81,22 @@ fn arrows_move_the_selection() {
 }
 
 #[test]
+fn no_arrow_is_lost_in_a_slow_frame() {
+    let mut window = window(sample::busy());
+    for key in [Key::ArrowDown, Key::ArrowDown, Key::ArrowDown, Key::ArrowUp] {
+        window.event(warden_toolkit::egui::Event::Key {
+            key,
+            physical_key: None,
+            pressed: true,
+            repeat: true,
+            modifiers: Modifiers::NONE,
+        });
+    }
+    window.run();
+    assert_eq!(selected(&window), waiter("mic-4471"));
+}
+
+#[test]
 fn delete_asks_and_escape_steps_back() {
     let mut window = window(sample::busy());
     press(&mut window, Modifiers::NONE, Key::ArrowDown);

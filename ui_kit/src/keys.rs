@@ -50,28 +50,32 @@ pub fn without<R>(
     result
 }
 
-/// How far a key moves the selection in a list of that length, from a row; `None` for no key.
+/// Where this frame's keys move the selection in a list of that length, from a row; `None` for no
+/// such key. Of a slow frame there may be several.
 #[must_use]
 pub fn moved(ui: &Ui, from: Option<usize>, count: usize) -> Option<usize> {
     const PAGE: usize = 10;
     let last = count.checked_sub(1)?;
-    let is = |key| pressed(ui, Modifiers::NONE, key);
-    if is(Key::ArrowDown) {
-        return Some(from.map_or(0, |at| (at + 1).min(last)));
-    }
-    if is(Key::ArrowUp) {
-        return Some(from.map_or(last, |at| at.saturating_sub(1)));
-    }
-    if is(Key::PageDown) {
-        return Some(from.map_or(0, |at| (at + PAGE).min(last)));
-    }
-    if is(Key::PageUp) {
-        return Some(from.map_or(0, |at| at.saturating_sub(PAGE)));
-    }
-    if is(Key::Home) {
-        return Some(0);
-    }
-    is(Key::End).then_some(last)
+    let step = |from: Option<usize>, key| match key {
+        Key::ArrowDown => Some(from.map_or(0, |at| (at + 1).min(last))),
+        Key::ArrowUp => Some(from.map_or(last, |at| at.saturating_sub(1))),
+        Key::PageDown => Some(from.map_or(0, |at| (at + PAGE).min(last))),
+        Key::PageUp => Some(from.map_or(0, |at| at.saturating_sub(PAGE))),
+        Key::Home => Some(0),
+        Key::End => Some(last),
+        _ => None,
+    };
+    ui.input(|input| {
+        input.events.iter().fold(None, |moved, event| match event {
+            Event::Key {
+                key,
+                pressed: true,
+                modifiers,
+                ..
+            } if modifiers.is_none() => step(moved.or(from), *key).or(moved),
+            _ => moved,
+        })
+    })
 }
 
 /// While a list has the focus, arrows move in it and not from widget to widget.
