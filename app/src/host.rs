@@ -35,6 +35,10 @@ const MAX_PASSES: NonZeroUsize = NonZeroUsize::new(5).unwrap();
 /// Changes are written to the disk at most so often.
 const KEEP_EVERY: Duration = Duration::from_secs(2);
 
+/// What is drawn first may not have what had the focus before a restart, and what is drawn over
+/// frozen figures may not take it.
+const REFOCUS_PASSES: u32 = 3;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Host {
@@ -52,6 +56,8 @@ pub struct Host {
     memory: UiMemory,
     /// What a window left that was restarted; taken up by the first frame.
     resume: Option<Resume>,
+    /// What had the focus then, and in how many passes over live figures it is still given to it.
+    refocus: Option<(egui::Id, u32)>,
     /// Fonts and style are to be put in place before the next frame.
     restyle: bool,
     /// What the hot code must be given once more, since the pass that had it was discarded.
@@ -113,6 +119,7 @@ impl Host {
             memory: parts.kept.memory,
             keep_due: parts.kept.resume.is_some(),
             resume: parts.kept.resume,
+            refocus: None,
             restyle: true,
             unheard: Vec::new(),
             failed_at: None,
@@ -163,6 +170,7 @@ impl Host {
         });
         if let Some(resume) = self.resume.take() {
             resume.apply(ctx);
+            self.refocus = resume.focus.map(|focus| (focus, REFOCUS_PASSES));
         }
         self.judge(ctx);
         let memory = &self.memory;
@@ -217,6 +225,7 @@ impl Host {
         }
         self.hear_again(&ctx);
         self.bring_up_to_date(&ctx);
+        self.give_focus_back(&ctx);
         let mut actions = keys::hear(&ctx);
         if keys::roll_back(&ctx)
             && let Some((module, generation)) = self.hot.newest_to_undo()
@@ -364,6 +373,20 @@ impl Host {
         if let Some(state) = how.snapshot.as_ref().and_then(Snapshot::get::<Changeable>) {
             self.put_back(ctx, state);
         }
+    }
+
+    /// After a restart, until the operator points somewhere else.
+    fn give_focus_back(&mut self, ctx: &egui::Context) {
+        let Some((focus, passes)) = self.refocus.take() else {
+            return;
+        };
+        if ctx.input(|input| input.pointer.any_pressed()) {
+            return;
+        }
+        ctx.memory_mut(|memory| memory.request_focus(focus));
+        let live = self.picture.broker.link.state == LinkState::Live;
+        let left = passes - u32::from(live);
+        self.refocus = (left > 0).then_some((focus, left));
     }
 
     /// Text and keys that came in with a discarded pass are heard by the next one.
@@ -565,6 +588,7 @@ impl Host {
     fn flush(&mut self) {
         let mut kept = self.keeper.latest().clone();
         kept.modules = self.hot.captured();
+        kept.resume = None;
         self.keeper.latest_is(kept);
         self.keeper.flush();
     }

@@ -147,15 +147,13 @@ impl Resume {
         })
     }
 
-    /// Puts egui's part of it back. To be called before the first frame.
+    /// Puts egui's memory back, without the focus, which nothing has kept before it was drawn. To be
+    /// called before the first frame.
     pub fn apply(&self, ctx: &egui::Context) {
         match ron::from_str::<egui::Memory>(&self.egui) {
             Ok(mut memory) => {
                 // Style, zoom and the like are set by whoever owns them.
                 memory.options = ctx.memory(|memory| memory.options.clone());
-                if let Some(focus) = self.focus {
-                    memory.request_focus(focus);
-                }
                 ctx.memory_mut(|former| *former = memory);
             }
             Err(error) => tracing::warn!(%error, "egui's memory is lost over the restart"),
