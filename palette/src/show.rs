@@ -14,6 +14,7 @@ use crate::choose::choose;
 use crate::entry::{Deed, Entry};
 use crate::list::{self, Step};
 use crate::recall::Remembered;
+use crate::search::Found;
 
 const WIDTH: f32 = 760.0;
 const FIELD: f32 = 52.0;
@@ -122,7 +123,7 @@ fn opened(ui: &Ui, memory: &mut Remembered) {
         let focused = ui.ctx().memory(|memory| memory.focused());
         ui.ctx()
             .data_mut(|data| data.insert_temp(former_focus(), focused));
-        memory.found.offset = 0.0;
+        memory.found = Found::default();
     }
     ui.ctx().memory_mut(|memory| {
         if !memory.has_focus(field_id()) {
@@ -150,9 +151,11 @@ fn giving_back() -> Id {
 /// Gives the focus back to what had it before. A frame after closing: until then egui keeps it from
 /// whatever lies under a modal layer.
 pub(crate) fn give_back(ui: &Ui) {
-    let former = ui
-        .ctx()
-        .data_mut(|data| data.remove_temp::<Option<Id>>(giving_back()));
+    let former = ui.ctx().data_mut(|data| {
+        // Where the window closed it by itself, nobody waits for this any more.
+        data.remove_temp::<Option<Id>>(former_focus());
+        data.remove_temp::<Option<Id>>(giving_back())
+    });
     if let Some(id) = former.flatten() {
         ui.ctx().memory_mut(|memory| memory.request_focus(id));
         ui.ctx().request_repaint();

@@ -526,6 +526,23 @@ fn a_banner_of_the_host_covers_nothing_of_it() {
 }
 
 #[test]
+fn it_opens_anew_after_the_window_closed_it_by_itself() {
+    let mut window = window(sample::busy());
+    search(&mut window, "");
+    let cancel = |window: &Window| {
+        let shown = lines(window);
+        shown.iter().any(|line| line.starts_with("Cancel"))
+    };
+    assert!(!cancel(&window));
+    let memory = &mut window.state_mut().ui_memory;
+    memory.palette = None;
+    memory.selection = Selection::Waiter("mic-4471".to_owned());
+    window.run();
+    search(&mut window, "");
+    assert!(cancel(&window), "{:?}", lines(&window));
+}
+
+#[test]
 fn a_dialog_that_asks_keeps_it_shut() {
     let mut window = window(sample::busy());
     window.state_mut().ui_memory.dialog = Some(Dialog::Reset);
