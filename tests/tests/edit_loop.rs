@@ -1,4 +1,4 @@
-//! Building the hot library alone, after everything was built, builds nothing else. If it did, the
+//! Building a hot module alone, after everything was built, builds nothing else. If it did, the
 //! running window would refuse the new library: it would be linked against another toolkit.
 
 use std::process::Command;
@@ -9,24 +9,36 @@ use warden_tests::Edit;
 use warden_tests::process::{checkout, output};
 
 #[test]
-fn an_edit_of_the_hot_code_compiles_the_hot_code_alone() -> Result<()> {
-    let edit = Edit::of("ui_hot/src/lib.rs")?;
-    edit.replace("//!", "//! ")?;
-    let compiled = compiled()?;
-    edit.undo()?;
-    assert_eq!(compiled, ["ui_hot"]);
-    Ok(())
+fn an_edit_of_a_hot_module_compiles_that_module_alone() -> Result<()> {
+    for module in ["ui_hot", "palette"] {
+        let edit = Edit::of(&format!("{module}/src/lib.rs"))?;
+        edit.replace("//!", "//! ")?;
+        let compiled = compiled(module)?;
+        edit.undo()?;
+        assert_eq!(compiled, [module]);
+    }
+    // Somebody works on the broker meanwhile.
+    let broker = Edit::of("broker/src/lib.rs")?;
+    broker.replace("//!", "//! ")?;
+    for module in ["ui_hot", "palette"] {
+        let edit = Edit::of(&format!("{module}/src/lib.rs"))?;
+        edit.replace("//!", "//!  ")?;
+        let compiled = compiled(module)?;
+        edit.undo()?;
+        assert_eq!(compiled, [module]);
+    }
+    broker.undo()
 }
 
-/// The crates that the window's own build of the hot library had to compile.
-fn compiled() -> Result<Vec<String>> {
+/// The crates that the window's own build of a hot module had to compile.
+fn compiled(module: &str) -> Result<Vec<String>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let messages = output(
         Command::new(cargo)
             .args([
                 "rustc",
                 "--package",
-                "ui_hot",
+                module,
                 "--lib",
                 "--crate-type=cdylib",
                 "--frozen",

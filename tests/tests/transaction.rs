@@ -1,6 +1,7 @@
 //! Reload as a transaction, in the real window and by real keys: what a new generation did to the
 //! state before it was taken back, going back by hand, and the warm restart.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -14,6 +15,12 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const REBUILD: Duration = Duration::from_secs(400);
 /// Where the edits go: the end of the function that draws a frame.
 const LAST_LINE: &str = "    dialog::show(ui, &mut scene);\n";
+
+/// Both tests edit the checkout and build it.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A window, its broker, and somebody who holds a GPU.
 struct Scene {
@@ -79,6 +86,7 @@ impl Scene {
 
 #[test]
 fn what_fails_on_probation_is_undone_and_what_runs_can_be_gone_back_from() -> Result<()> {
+    let _alone = alone();
     let lib = Edit::of("ui_hot/src/lib.rs")?;
     let scene = Scene::open()?;
     scene.reload()?;
@@ -140,9 +148,16 @@ fn what_fails_on_probation_is_undone_and_what_runs_can_be_gone_back_from() -> Re
 }
 
 #[test]
-#[ignore = "compiles the window twice, which takes minutes; run it with --ignored"]
 fn a_change_of_what_crosses_is_refused_and_taken_by_a_warm_restart() -> Result<()> {
+    let _alone = alone();
     let view = Edit::of("view/src/picture.rs")?;
+    let restarted = restarts_warm(&view);
+    view.undo()?;
+    build_as_it_was()?;
+    restarted
+}
+
+fn restarts_warm(view: &Edit) -> Result<()> {
     let scene = Scene::open()?;
     scene.reload()?;
     scene.display.press("slash")?;
@@ -188,9 +203,7 @@ fn a_change_of_what_crosses_is_refused_and_taken_by_a_warm_restart() -> Result<(
         broker.exists(),
         "the broker did not live through the restart"
     );
-    view.undo()?;
-    drop(scene);
-    build_as_it_was()
+    Ok(())
 }
 
 /// Others that are run after this find what the checkout holds.
