@@ -8,9 +8,11 @@
 
 use palette::Remembered;
 use warden_hot::Memory;
+use warden_toolkit::egui::accesskit::Role;
 use warden_toolkit::egui::{self, Key, Modifiers, UiBuilder, Vec2};
+use warden_toolkit::egui_kittest::kittest::{NodeT as _, Queryable as _};
 use warden_toolkit::egui_kittest::{Harness, HarnessBuilder};
-use warden_view::{Action, Picture, Theme, UiMemory};
+use warden_view::{Action, Dialog, Picture, Theme, UiMemory};
 
 pub const CTRL: Modifiers = Modifiers {
     ctrl: true,
@@ -108,4 +110,47 @@ pub fn search(window: &mut Window, text: &str) {
     if !text.is_empty() {
         write(window, text);
     }
+}
+
+pub fn key(window: &mut Window, key: Key) {
+    press(window, Modifiers::NONE, key);
+}
+
+pub fn taken(window: &mut Window) -> Vec<Action> {
+    std::mem::take(&mut window.state_mut().actions)
+}
+
+pub fn dialog(window: &Window) -> Option<Dialog> {
+    window.state().ui_memory.dialog.clone()
+}
+
+/// What assistive technology hears of each line in sight.
+pub fn lines(window: &Window) -> Vec<String> {
+    window
+        .query_all_by_role(Role::ListBoxOption)
+        .filter_map(|line| line.accesskit_node().label())
+        .collect()
+}
+
+/// The line that Enter would choose.
+pub fn lit(window: &Window) -> String {
+    let mut lit = window
+        .query_all_by_role(Role::ListBoxOption)
+        .filter(|line| line.accesskit_node().is_selected() == Some(true));
+    let line = lit.next().expect("one is lit");
+    assert!(lit.next().is_none(), "two are lit");
+    line.accesskit_node().label().expect("it has a name")
+}
+
+/// The field has the keyboard, and points assistive technology to the lit line.
+pub fn keyboard_is_here(window: &Window) -> bool {
+    let name = "Search everything that the window can do, and every row";
+    let (field, _) = window.get_by_label(name).accesskit_node().locate();
+    let focus = window.ctx.memory(|memory| memory.focused());
+    let mut lines = window.query_all_by_role(Role::ListBoxOption);
+    focus.is_some_and(|id| field == id.accesskit_id()) && lines.any(|line| line.is_focused())
+}
+
+pub fn typed(window: &Window) -> Option<&str> {
+    window.state().ui_memory.palette.as_deref()
 }
