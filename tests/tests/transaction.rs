@@ -31,7 +31,7 @@ struct Scene {
 }
 
 impl Scene {
-    fn open() -> Result<Self> {
+    fn open(more: &[&str]) -> Result<Self> {
         let broker = Broker::start(1)?;
         let holder = broker.run(&["--name", "trainer", "--ttl", "30m"], &["sleep", "900"])?;
         broker.wait_for("a lease", |status| {
@@ -40,11 +40,9 @@ impl Scene {
                 .is_some_and(|leases| leases.len() == 1)
         })?;
         let display = Display::start(1280, 800)?;
-        let window = Window::open(
-            &display,
-            Some(broker.data_dir()),
-            &["--no-broker", "--theme", "nerv", "--size", "1000x700"],
-        )?;
+        let mut arguments = vec!["--no-broker", "--theme", "nerv", "--size", "1000x700"];
+        arguments.extend(more);
+        let window = Window::open(&display, Some(broker.data_dir()), &arguments)?;
         window.wait_for("live", PATIENCE, |_| true)?;
         display.focus(window.pid())?;
         Ok(Self {
@@ -88,7 +86,7 @@ impl Scene {
 fn what_fails_on_probation_is_undone_and_what_runs_can_be_gone_back_from() -> Result<()> {
     let _alone = alone();
     let lib = Edit::of("ui_hot/src/lib.rs")?;
-    let scene = Scene::open()?;
+    let scene = Scene::open(&[])?;
     scene.reload()?;
     scene.display.press("slash")?;
     scene.type_in_filter("wait", "wait")?;
@@ -148,6 +146,45 @@ fn what_fails_on_probation_is_undone_and_what_runs_can_be_gone_back_from() -> Re
 }
 
 #[test]
+fn what_ends_its_process_in_a_rehearsal_ends_a_child_alone() -> Result<()> {
+    let _alone = alone();
+    let lib = Edit::of("ui_hot/src/lib.rs")?;
+    let scene = Scene::open(&["--paranoid"])?;
+    lib.replace(
+        LAST_LINE,
+        &format!("{LAST_LINE}    std::process::abort();\n"),
+    )?;
+    let refused = scene.reload()?;
+    ensure!(
+        refused["event"] == "reload_failed" && refused["stage"] == "rehearse",
+        "{refused}"
+    );
+    ensure!(
+        refused["title"]
+            .as_str()
+            .is_some_and(|title| title.contains("SIGABRT")),
+        "{refused}"
+    );
+    lib.replace(
+        LAST_LINE,
+        &format!("{LAST_LINE}    let _ = ui.max_rect().is_finite();\n"),
+    )?;
+    let taken = scene.reload()?;
+    ensure!(
+        taken["event"] != "reload_failed",
+        "good code was refused: {taken}"
+    );
+    lib.undo()?;
+    let undone = scene.reload()?;
+    ensure!(
+        undone["event"] != "reload_failed",
+        "good code was refused: {undone}"
+    );
+    println!("{taken}\n{undone}");
+    Ok(())
+}
+
+#[test]
 fn a_change_of_what_crosses_is_refused_and_taken_by_a_warm_restart() -> Result<()> {
     let _alone = alone();
     let view = Edit::of("view/src/picture.rs")?;
@@ -158,7 +195,7 @@ fn a_change_of_what_crosses_is_refused_and_taken_by_a_warm_restart() -> Result<(
 }
 
 fn restarts_warm(view: &Edit) -> Result<()> {
-    let scene = Scene::open()?;
+    let scene = Scene::open(&[])?;
     scene.reload()?;
     scene.display.press("slash")?;
     scene.type_in_filter("wait", "wait")?;
