@@ -66,6 +66,25 @@ fn of_selected(scene: &Scene<'_>) -> Vec<Entry> {
         gone.or(pending.then_some("is being done"))
     };
     let mut entries = Vec::new();
+    if let Some(id) = selected.id() {
+        let text = id.to_owned();
+        let deed = Deed::Push(Action::CopyText { text });
+        entries.push(
+            act("copy id", "Copy the selected id", deed)
+                .about(id)
+                .cap("Ctrl+C"),
+        );
+    }
+    if let Some(text) = selected.command() {
+        let about = text.clone();
+        let deed = Deed::Push(Action::CopyText { text });
+        entries.push(
+            act("copy command", "Copy its command", deed)
+                .about(about)
+                .cap("Ctrl+Shift+C"),
+        );
+    }
+    // Last: the first line is what Enter would choose when nothing is typed yet.
     match selected {
         Selected::Waiter(_, waiter) => entries.push(
             act(
@@ -92,24 +111,6 @@ fn of_selected(scene: &Scene<'_>) -> Vec<Entry> {
             .unless(being_ended(Target::Lease(holder.lease.clone()))),
         ),
         Selected::Nothing | Selected::Gpu(_) => {}
-    }
-    if let Some(id) = selected.id() {
-        let text = id.to_owned();
-        let deed = Deed::Push(Action::CopyText { text });
-        entries.push(
-            act("copy id", "Copy the selected id", deed)
-                .about(id)
-                .cap("Ctrl+C"),
-        );
-    }
-    if let Some(text) = selected.command() {
-        let about = text.clone();
-        let deed = Deed::Push(Action::CopyText { text });
-        entries.push(
-            act("copy command", "Copy its command", deed)
-                .about(about)
-                .cap("Ctrl+Shift+C"),
-        );
     }
     entries
 }

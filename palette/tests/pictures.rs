@@ -15,8 +15,18 @@ const SIZE: [f32; 2] = [1280.0, 800.0];
 
 /// The window in both themes, after something was done in it.
 fn both(name: &str, size: [f32; 2], picture: &Picture, drive: impl Fn(&mut Window)) {
+    each(name, &["nerv", "light"], size, picture, drive);
+}
+
+fn each(
+    name: &str,
+    themes: &[&str],
+    size: [f32; 2],
+    picture: &Picture,
+    drive: impl Fn(&mut Window),
+) {
     let mut results = SnapshotResults::new();
-    for theme in ["nerv", "light"] {
+    for theme in themes {
         let mut window = stage::drawn(size, picture.clone(), sample::theme(theme));
         drive(&mut window);
         results.add(window.try_snapshot(format!("{name}-{theme}")));
@@ -69,4 +79,13 @@ fn narrow() {
 fn a_broker_that_is_gone() {
     let picture = sample::gone(warden_view::LinkState::Gone);
     both("gone", SIZE, &picture, |window| search(window, "all"));
+}
+
+#[test]
+fn other_themes() {
+    let themes = ["dark", "high-contrast"];
+    each("open", &themes, SIZE, &sample::busy(), |window| {
+        window.state_mut().ui_memory.selection = Selection::Lease("lease-51c0".to_owned());
+        search(window, "");
+    });
 }
