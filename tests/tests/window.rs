@@ -237,11 +237,20 @@ fn with_something_typed_scrolled_and_selected(scene: &Scene) -> Result<Picture> 
     display.press("slash")?;
     display.type_text("waiter")?;
     display.scroll_down(400, 400, 6)?;
-    // A person looks where the rows have come to rest before choosing one.
-    let scrolled = rows(&display.picture_at_rest()?);
+    // A person looks where the rows have come to rest before choosing one; on a busy machine the
+    // display may stand still for a while before that.
+    let mut scrolled = rows(&display.picture_at_rest()?);
+    until(PATIENCE, "the rows to come to rest", || {
+        std::thread::sleep(Duration::from_millis(500));
+        let now = rows(&display.picture_at_rest()?);
+        let at_rest = now == scrolled;
+        scrolled = now;
+        Ok(at_rest.then_some(()))
+    })?;
     display.click(100, 300)?;
-    let selected = rows(&display.picture_at_rest()?);
-    ensure!(selected != scrolled, "a click on a row selects nothing");
+    until(PATIENCE, "a click on a row to select it", || {
+        Ok((rows(&display.picture_at_rest()?) != scrolled).then_some(()))
+    })?;
     display.press("slash")?;
     display.press("End")?;
     let last = rows(&display.picture_at_rest()?);
