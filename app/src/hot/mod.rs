@@ -45,6 +45,7 @@ struct Layer {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 enum Source {
     /// Linked in: there is nothing to reload.
     Fixed,
