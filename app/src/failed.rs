@@ -57,6 +57,10 @@ pub fn banner(ui: &mut Ui, shown: &Shown<'_>, actions: &mut Vec<Action>) -> Opti
     let height = HAZARD + HEAD_HEIGHT + LINE_HEIGHT + more + PAD / 2.0 + gap;
     let height = height.min(window.height() / 2.0);
     let place = Rect::from_min_size(window.min, vec2(window.width(), height));
+    // An area's first pass only finds its size and paints nothing: one frame without the banner, which
+    // shall not be one with a hole.
+    ui.painter()
+        .rect_filled(place, 0.0, colour(shown.theme.colours.ground));
     egui::Area::new(Id::unique("warden reload banner"))
         .order(Order::Debug)
         .fixed_pos(place.min)

@@ -248,12 +248,17 @@ fn with_something_typed_scrolled_and_selected(scene: &Scene) -> Result<Picture> 
         Ok(at_rest.then_some(()))
     })?;
     display.click(100, 300)?;
-    until(PATIENCE, "a click on a row to select it", || {
-        Ok((rows(&display.picture_at_rest()?) != scrolled).then_some(()))
-    })?;
+    let changed = |what: &str, from: &Picture| {
+        until(PATIENCE, what, || {
+            let now = rows(&display.picture_at_rest()?);
+            Ok((now != *from).then_some(now))
+        })
+    };
+    let selected = changed("a click on a row to select it", &scrolled)?;
     display.press("slash")?;
     display.press("End")?;
-    let last = rows(&display.picture_at_rest()?);
+    // The ring that says where the keyboard is leaves the rows.
+    let last = changed("the filter to take the keyboard", &selected)?;
     let text = last.read()?;
     ensure!(
         text.contains("waiter-"),
