@@ -173,6 +173,7 @@ fn a_long_build_says_how_far_it_has_come() {
     let progress = || shop.reloader.status("tiny").unwrap().progress;
     let end = Instant::now() + Duration::from_secs(20);
     while progress().is_none() && Instant::now() < end {
+        // The status is asked, as a host asks it in each frame: what is tested is what it says then.
         std::thread::sleep(Duration::from_millis(5));
     }
     let said = progress().unwrap();

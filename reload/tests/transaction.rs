@@ -246,6 +246,7 @@ fn a_newer_file_is_lit_and_only_loaded_where_somebody_asked_for_that() {
     let soon = |what: &dyn Fn() -> bool| {
         let end = Instant::now() + Duration::from_secs(10);
         while !what() && Instant::now() < end {
+            // The status is asked, as a host asks it in each frame: what is tested is what it says then.
             std::thread::sleep(Duration::from_millis(5));
         }
         assert!(what(), "{:?}", status());

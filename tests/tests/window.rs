@@ -238,7 +238,7 @@ fn with_something_typed_scrolled_and_selected(scene: &Scene) -> Result<Picture> 
     display.type_text("waiter")?;
     display.scroll_down(400, 400, 6)?;
     // A person looks where the rows have come to rest before choosing one; on a busy machine the
-    // display may stand still for a while before that.
+    // display may stand still for a while before that, and no event tells that no frame will follow.
     let mut scrolled = rows(&display.picture_at_rest()?);
     until(PATIENCE, "the rows to come to rest", || {
         std::thread::sleep(Duration::from_millis(500));

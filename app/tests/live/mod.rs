@@ -117,6 +117,7 @@ impl Scene {
                 "waiting for “{text}”: {:#?}",
                 self.window.root()
             );
+            // What is waited for comes with some frame, and frames are drawn here and nowhere else.
             thread::sleep(Duration::from_millis(5));
             self.window.step();
         }
@@ -305,6 +306,7 @@ impl Broker {
             let ended = self.process.try_wait().unwrap();
             assert!(ended.is_none(), "warden serve ended: {ended:?}");
             assert!(started.elapsed() < PATIENCE, "the broker does not serve");
+            // Another process writes the files that this looks for.
             thread::sleep(Duration::from_millis(5));
         }
     }

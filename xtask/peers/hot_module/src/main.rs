@@ -20,6 +20,7 @@ fn main() {
                 return;
             }
         }
+        // The pace of its frames: there is no display to wait for.
         std::thread::sleep(Duration::from_millis(1));
     }
 }
