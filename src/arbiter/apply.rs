@@ -51,32 +51,12 @@ impl Arbiter {
         seats: Option<(Seat, Option<Seat>)>,
     ) -> Option<Change> {
         match fact {
-            Fact::Started {
-                token_floor,
-                revision_floor,
-            } => {
-                self.next_token = self.next_token.max(*token_floor);
-                self.revision = self.revision.max(*revision_floor);
-                self.restart(at);
-                None
-            }
-            Fact::Resumed => {
-                self.resume_until_ms = None;
-                None
-            }
-            Fact::ShutDown => {
-                self.shutting_down = true;
-                None
-            }
-            Fact::GpusChanged { gpus } => {
-                self.replace_gpus(gpus);
-                Some(Change::GpusChanged)
-            }
-            Fact::PolicyChanged { policy } => {
-                self.policy = (**policy).clone();
-                self.replace_gpus(&self.gpus().cloned().collect::<Vec<_>>());
-                Some(Change::PolicyChanged)
-            }
+            Fact::Started { .. }
+            | Fact::Resumed
+            | Fact::ShutDown
+            | Fact::GpusChanged { .. }
+            | Fact::PolicyChanged { .. }
+            | Fact::Refused { .. } => self.applied_to_all(at, fact),
             Fact::Queued {
                 request_id,
                 request,
@@ -101,21 +81,11 @@ impl Arbiter {
                 gpus,
                 passed,
             } => {
-                let seats = match seats {
-                    Some(seats) => seats,
-                    None => {
-                        let passed = passed.as_ref().and_then(|passed| self.waiting(passed));
-                        (self.waiting(request_id)?, passed)
-                    }
-                };
+                let seats = seats.or_else(|| self.seats(request_id, passed.as_ref()))?;
                 self.granted(at, seats, *token, *gpus, passed.as_ref())
             }
             Fact::Undelivered { token } => {
-                let deadline_ms = at.clock_ms + self.policy.reconnect_grace_ms;
-                self.change_lease(*token, |lease| {
-                    lease.undelivered = true;
-                    lease.deadline_ms = deadline_ms;
-                });
+                self.undeliver(at, *token);
                 None
             }
             Fact::Renewed { token, operation } => self.renewed(at, *token, operation.as_ref()),
@@ -126,13 +96,39 @@ impl Arbiter {
                 place,
                 holders,
             } => self.waiter_gone(at, request_id, *outcome, *place, holders),
+        }
+    }
+
+    /// Takes in what is about no request or lease in particular.
+    fn applied_to_all(&mut self, at: Now, fact: &Fact) -> Option<Change> {
+        match fact {
+            Fact::Started {
+                token_floor,
+                revision_floor,
+            } => {
+                self.next_token = self.next_token.max(*token_floor);
+                self.revision = self.revision.max(*revision_floor);
+                self.restart(at);
+            }
+            Fact::Resumed => self.resume_until_ms = None,
+            Fact::ShutDown => self.shutting_down = true,
+            Fact::GpusChanged { gpus } => {
+                self.replace_gpus(gpus);
+                return Some(Change::GpusChanged);
+            }
+            Fact::PolicyChanged { policy } => {
+                self.policy = (**policy).clone();
+                self.replace_gpus(&self.gpus().cloned().collect::<Vec<_>>());
+                return Some(Change::PolicyChanged);
+            }
             Fact::Refused { refused } => {
                 for (code, count) in refused {
                     *self.counters.refused.entry(*code).or_default() += count;
                 }
-                None
             }
+            _ => {}
         }
+        None
     }
 
     fn queued(
@@ -193,6 +189,16 @@ impl Arbiter {
             Whereabouts::Waiting(seat) => Some(seat),
             _ => None,
         }
+    }
+
+    /// Those of the one that is granted and of the one that it passes.
+    fn seats(
+        &self,
+        granted: &RequestId,
+        passed: Option<&RequestId>,
+    ) -> Option<(Seat, Option<Seat>)> {
+        let passed = passed.and_then(|passed| self.waiting(passed));
+        Some((self.waiting(granted)?, passed))
     }
 
     /// Sets when a waiter is given up.
@@ -308,6 +314,15 @@ impl Arbiter {
             self.lease_timers.set(lease.deadline_ms, token);
         }
         Some(shared)
+    }
+
+    /// The answer did not get through: its client has until the end of the grace to come back.
+    fn undeliver(&mut self, at: Now, token: u64) {
+        let deadline_ms = at.clock_ms + self.policy.reconnect_grace_ms;
+        self.change_lease(token, |lease| {
+            lease.undelivered = true;
+            lease.deadline_ms = deadline_ms;
+        });
     }
 
     fn renewed(&mut self, at: Now, token: u64, operation: Option<&Operation>) -> Option<Change> {
