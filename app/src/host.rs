@@ -427,8 +427,10 @@ impl Host {
         self.show_modules(ctx);
         for (module, outcome) in self.hot.outcomes() {
             tracing::info!(module, ?outcome, "reload");
-            if matches!(outcome, Outcome::Unchanged) {
-                self.reporter.unchanged(module);
+            match outcome {
+                Outcome::Unchanged => self.reporter.unchanged(module),
+                Outcome::Cancelled => self.reporter.cancelled(module),
+                Outcome::Ready(_) | Outcome::Failed(_) | Outcome::Superseded => {}
             }
         }
         let failure = self.hot.last_error();
@@ -446,6 +448,9 @@ impl Host {
         if modules.iter().any(|module| module.stage.is_some()) {
             // Something that changed by itself is rehearsed on what is shown now.
             self.set_stage(ctx);
+        }
+        for module in modules.iter() {
+            self.reporter.newer(&module.name, module.newer);
         }
         let shown = &mut self.picture.reload;
         if *shown.modules != *modules || shown.restart != restart {

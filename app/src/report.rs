@@ -3,6 +3,7 @@
 //! A frame counts as shown when the next one begins, since by then it was handed to the display; so
 //! whoever has something to say about a frame has it followed by another.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub struct Reporter {
     live: bool,
     shown: Option<u64>,
     failure: Option<Failure>,
+    /// Modules whose file is another than what runs.
+    newer: BTreeSet<String>,
 }
 
 impl Reporter {
@@ -32,6 +35,7 @@ impl Reporter {
             live: false,
             shown: None,
             failure: None,
+            newer: BTreeSet::new(),
         }
     }
 
@@ -134,6 +138,23 @@ impl Reporter {
     /// An attempt came to nothing new.
     pub fn unchanged(&mut self, module: &str) {
         self.tell_with_frame(json!({ "event": "unchanged", "module": module }));
+    }
+
+    /// An attempt was given up, and nothing came of it.
+    pub fn cancelled(&mut self, module: &str) {
+        self.tell_with_frame(json!({ "event": "cancelled", "module": module }));
+    }
+
+    /// Whether the module's file is another than what runs, as the frame that is being made shows
+    /// it; told when that changes.
+    pub fn newer(&mut self, module: &str, newer: bool) {
+        let changed = match newer {
+            true => self.newer.insert(module.to_owned()),
+            false => self.newer.remove(module),
+        };
+        if changed {
+            self.tell_with_frame(json!({ "event": "newer", "module": module, "newer": newer }));
+        }
     }
 
     /// What the frame that is being made cost.
