@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use warden::event::Lease;
 use warden::wire::{LockBody, PriorityName};
 use warden::{Code, Command, GpuId, Owner, Policy, Reply, RequestId};
 
@@ -128,7 +129,7 @@ impl World<'_> {
         Some((waiter.id.clone(), waiter.connection))
     }
 
-    fn nth_lease(&self, which: usize) -> Option<warden::event::Lease> {
+    fn nth_lease(&self, which: usize) -> Option<Lease> {
         let count = self.arbiter.leases().count();
         self.arbiter
             .leases()
@@ -156,125 +157,121 @@ impl World<'_> {
                 wait,
                 other_fields,
                 pid,
-            } => {
-                self.post_again(*which, *wait, *other_fields, *pid);
+            } => self.post_again(*which, *wait, *other_fields, *pid),
+            Step::Lose(which) => self.lose(*which),
+            Step::Look(which) | Step::Cancel(which) | Step::OwnerGone(which) => {
+                if let Some(request_id) = self.known(*which) {
+                    self.step_request(step, request_id, *which);
+                }
             }
-            Step::Lose(which) => {
-                let Some((request_id, connection)) = self.nth_waiter(*which) else {
-                    return;
-                };
-                let Some(connection) = connection else { return };
-                self.must(&Command::ConnectionLost {
-                    request_id,
-                    connection,
-                });
+            Step::Undelivered(which)
+            | Step::Renew { which, .. }
+            | Step::Stale(which)
+            | Step::Release(which)
+            | Step::Force(which) => {
+                if let Some(lease) = self.nth_lease(*which) {
+                    self.step_lease(step, &lease);
+                }
             }
-            Step::Undelivered(which) => {
-                let Some(lease) = self.nth_lease(*which) else {
-                    return;
-                };
-                let Some(connection) = lease.connection else {
-                    return;
-                };
-                let request_id = lease.request_id;
-                self.must(&Command::Undelivered {
-                    request_id,
-                    connection,
-                });
+            Step::Reset | Step::ForceAll { .. } | Step::Gpus(_) | Step::Policy { .. } => {
+                self.step_operator(step);
             }
-            Step::Look(which) => {
-                let Some(request_id) = self.known(*which) else {
-                    return;
-                };
+            Step::Crash { host_restarted } => {
+                self.crash(*host_restarted);
+                if !self.arbiter.image().waiters.is_empty() {
+                    self.coverage.saw("waiters over a restart");
+                }
+            }
+            Step::ShutDownAndStart => {
+                self.must(&Command::ShutDown);
+                self.wait(100);
+                self.check_picture();
+                self.crash(false);
+            }
+        }
+    }
+
+    fn lose(&mut self, which: usize) {
+        if let Some((request_id, Some(connection))) = self.nth_waiter(which) {
+            self.must(&Command::ConnectionLost {
+                request_id,
+                connection,
+            });
+        }
+    }
+
+    /// What happens to one request, wherever it stands.
+    fn step_request(&mut self, step: &Step, request_id: RequestId, which: usize) {
+        let caller = caller();
+        match step {
+            Step::Look(_) => {
                 let connection = self.connection();
                 let _ = self.run(&Command::Look {
                     request_id,
-                    caller: caller(),
+                    caller,
                     connection,
                 });
             }
-            Step::Renew { which, loaded } => {
-                let Some(lease) = self.nth_lease(*which) else {
-                    return;
-                };
-                let operation = loaded.then(|| "inference".to_owned());
-                let (lease_id, token) = (lease.id(), lease.token);
-                self.must(&Command::Renew {
-                    lease_id,
-                    token,
-                    operation,
-                    caller: caller(),
-                });
+            Step::Cancel(_) => {
+                let _ = self.run(&Command::Cancel { request_id, caller });
             }
-            Step::Stale(which) => {
-                let Some(lease) = self.nth_lease(*which) else {
-                    return;
+            _ => {
+                let owner = Owner {
+                    pid: 1 + (which as u32) % 3,
+                    start: None,
                 };
-                let (lease_id, token) = (lease.id(), lease.token + 1);
+                self.must(&Command::OwnerGone { request_id, owner });
+            }
+        }
+    }
+
+    /// What happens to one lease.
+    fn step_lease(&mut self, step: &Step, lease: &Lease) {
+        let (lease_id, token, caller) = (lease.id(), lease.token, caller());
+        match step {
+            Step::Undelivered(_) => {
+                if let Some(connection) = lease.connection {
+                    self.must(&Command::Undelivered {
+                        request_id: lease.request_id.clone(),
+                        connection,
+                    });
+                }
+            }
+            Step::Renew { loaded, .. } => self.must(&Command::Renew {
+                lease_id,
+                token,
+                operation: loaded.then(|| "inference".to_owned()),
+                caller,
+            }),
+            Step::Stale(_) => {
                 let refused = self.run(&Command::Release {
                     lease_id,
-                    token,
-                    caller: caller(),
+                    token: token + 1,
+                    caller,
                 });
-                assert_eq!(
-                    refused.expect_err("the number is another").code,
-                    Code::StaleToken
-                );
+                let refused = refused.expect_err("the number is another");
+                assert_eq!(refused.code, Code::StaleToken);
             }
-            Step::Release(which) => {
-                let Some(lease) = self.nth_lease(*which) else {
-                    return;
-                };
-                let (lease_id, token) = (lease.id(), lease.token);
+            Step::Force(_) => self.must(&Command::ForceRelease { lease_id }),
+            _ => {
                 let release = Command::Release {
                     lease_id,
                     token,
-                    caller: caller(),
+                    caller,
                 };
                 self.must(&release);
                 let refused = self.run(&release).expect_err("it has ended");
                 assert_eq!(refused.code, Code::LeaseEnded);
             }
-            Step::Cancel(which) => {
-                let Some(request_id) = self.known(*which) else {
-                    return;
-                };
-                let _ = self.run(&Command::Cancel {
-                    request_id,
-                    caller: caller(),
-                });
-            }
-            Step::OwnerGone(which) => {
-                let Some(request_id) = self.known(*which) else {
-                    return;
-                };
-                let owner = Owner {
-                    pid: 1 + (*which as u32) % 3,
-                    start: None,
-                };
-                self.must(&Command::OwnerGone { request_id, owner });
-            }
-            Step::Reset => {
-                let owner_gone = self
-                    .nth_lease(0)
-                    .map(|lease| lease.id())
-                    .into_iter()
-                    .collect();
-                self.must(&Command::Reset { owner_gone });
-            }
-            Step::Force(which) => {
-                let Some(lease) = self.nth_lease(*which) else {
-                    return;
-                };
-                self.must(&Command::ForceRelease {
-                    lease_id: lease.id(),
-                });
-            }
-            Step::ForceAll { clear_queue } => {
-                self.must(&Command::ForceReleaseAll {
-                    clear_queue: *clear_queue,
-                });
-            }
+        }
+    }
+
+    /// What an operator does, or another file of rules, or the hardware.
+    fn step_operator(&mut self, step: &Step) {
+        match step {
+            Step::ForceAll { clear_queue } => self.must(&Command::ForceReleaseAll {
+                clear_queue: *clear_queue,
+            }),
             Step::Gpus(missing) => {
                 let all = (0..4)
                     .zip(SIZES)
@@ -297,17 +294,11 @@ impl World<'_> {
                     policy: Box::new(self.policy.clone()),
                 });
             }
-            Step::Crash { host_restarted } => {
-                self.crash(*host_restarted);
-                if !self.arbiter.image().waiters.is_empty() {
-                    self.coverage.saw("waiters over a restart");
-                }
-            }
-            Step::ShutDownAndStart => {
-                self.must(&Command::ShutDown);
-                self.wait(100);
-                self.check_picture();
-                self.crash(false);
+            _ => {
+                let owner_gone = self.nth_lease(0).map(|lease| lease.id());
+                self.must(&Command::Reset {
+                    owner_gone: owner_gone.into_iter().collect(),
+                });
             }
         }
     }
