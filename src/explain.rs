@@ -100,6 +100,9 @@ impl<'a> Explainer<'a> {
     where
         I: Iterator<Item = Person<'b>>,
     {
+        if me.usable == 0 && me.connected && !self.paused {
+            return self.ruled_out(me);
+        }
         let key = (me.usable, me.shape.model_load);
         if !self.common.contains_key(&key) {
             let common = self.common(me, in_turn());
@@ -139,6 +142,21 @@ impl<'a> Explainer<'a> {
             text,
             behind,
             holders,
+        }
+    }
+
+    /// The rules that hold now leave it no GPU: they are others than those that it was posted under.
+    fn ruled_out(&self, me: &Person<'_>) -> Why {
+        let reserve_mib = self.devices.reserve_mib();
+        let size_mib = me.shape.vram_mib.unwrap_or_default();
+        Why {
+            code: WhyCode::Paused,
+            text: format!(
+                "No GPU that it could use has {size_mib} MiB beside the policy's reserve of \
+                 {reserve_mib} MiB; it is served once vram_reserve_mib is lower"
+            ),
+            behind: Vec::new(),
+            holders: Vec::new(),
         }
     }
 

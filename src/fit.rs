@@ -71,6 +71,11 @@ impl Devices {
         devices
     }
 
+    /// What shares leave unused on each.
+    pub(crate) fn reserve_mib(&self) -> u64 {
+        self.reserve_mib
+    }
+
     pub(crate) fn list(&self) -> &[Device] {
         &self.list
     }
@@ -243,17 +248,26 @@ impl Shape {
         }
     }
 
-    /// The GPUs that it could use, whatever is on them now.
+    /// The GPUs that it could use, whatever is on them now. None at all where it could not be given
+    /// as many as it wants under the rules that hold: then nothing may be kept for it.
     pub(crate) fn usable(&self, devices: &Devices) -> u64 {
-        match (self.which, self.vram_mib) {
-            (Which::Named(gpus), _) => gpus & devices.present,
-            (Which::Any(_), None) => devices.present,
-            (Which::Any(_), Some(size)) => positions(devices.present)
+        let (among, wanted) = match self.which {
+            Which::Any(count) => (devices.present, count),
+            Which::Named(gpus) => (gpus & devices.present, gpus.count_ones()),
+        };
+        let large = match self.vram_mib {
+            None => among,
+            Some(size) => positions(among)
                 .filter(|position| {
                     let device = &devices.list[*position];
                     device.gpu.vram_total_mib.is_some() && devices.capacity_mib(device) >= size
                 })
                 .fold(0, |set, position| set | 1 << position),
+        };
+        if large.count_ones() >= wanted {
+            large
+        } else {
+            0
         }
     }
 
@@ -318,6 +332,10 @@ impl Kept {
         devices: &Devices,
         slot_free: bool,
     ) -> Option<u64> {
+        if usable == 0 {
+            // The rules leave it no GPU: whatever was kept for it would be kept in vain.
+            return None;
+        }
         if shape.model_load && (self.slot || !slot_free) {
             // The slot first; what good are GPUs that it cannot use yet?
             self.slot = true;

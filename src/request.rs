@@ -241,15 +241,15 @@ impl Request {
             host: Arc::clone(&origin.host),
             fingerprint: fingerprint(body),
         };
-        request.check_possible(gpus, policy)?;
+        request.check_possible(gpus, policy.vram_reserve_mib)?;
         Ok(request)
     }
 
-    /// Whether these GPUs, all of them free, could serve it under these rules.
+    /// Whether these GPUs, all of them free, could serve it beside this reserve.
     ///
     /// # Errors
     /// `impossible_request`, saying what there is.
-    pub fn check_possible(&self, gpus: &[Gpu], policy: &Policy) -> Result<(), RequestError> {
+    pub fn check_possible(&self, gpus: &[Gpu], reserve_mib: u64) -> Result<(), RequestError> {
         let named: Vec<&Gpu> = match &self.wanted {
             Wanted::Any(count) => {
                 if *count as usize > gpus.len() {
@@ -272,7 +272,6 @@ impl Request {
         let Some(size) = self.vram_mib else {
             return Ok(());
         };
-        let reserve_mib = policy.vram_reserve_mib;
         let room = |gpu: &Gpu| {
             gpu.vram_total_mib
                 .map(|total| total.saturating_sub(reserve_mib))

@@ -251,7 +251,7 @@ pub enum WhyCode {
     ModelSlot,
     /// The GPU's last process has not gone yet.
     Draining,
-    /// The broker grants nothing now.
+    /// The broker grants nothing now, or nothing of the kind while these rules hold.
     Paused,
     /// Its own connection is gone.
     Disconnected,

@@ -11,7 +11,7 @@ use crate::gpu::{Gpu, MAX_GPUS};
 use crate::id::LeaseId;
 use crate::number::token_of;
 use crate::policy::Policy;
-use crate::request::{Door, RequestError};
+use crate::request::{Door, Request, RequestError};
 use crate::wire::{ForcedAll, Outcome, WasReset};
 
 /// Facts and an answer, or a refusal.
@@ -117,8 +117,7 @@ impl Arbiter {
                 None => Some(Outcome::ClientGone),
                 Some(_) => {
                     let request = &seated.waiter.request;
-                    let possible = request.check_possible(&start.gpus, &start.policy);
-                    possible.is_err().then_some(Outcome::Impossible)
+                    never_possible(request, &start.gpus)
                 }
             }),
         );
@@ -192,28 +191,27 @@ impl Arbiter {
         let mut facts = vec![Fact::GpusChanged {
             gpus: gpus.to_vec(),
         }];
-        facts.extend(self.impossible(gpus, &self.policy));
+        facts.extend(self.waiters_ended(|seated| never_possible(&seated.waiter.request, gpus)));
         done(facts)
     }
 
+    /// Ends nothing, whatever the new rules are: they hold for what comes from here on, and for the
+    /// order in which those who wait are served.
     fn change_policy(&self, policy: &Policy) -> Vec<Fact> {
         if *policy == self.policy {
             return Vec::new();
         }
-        let gpus: Vec<Gpu> = self.devices.present_gpus().cloned().collect();
-        let mut facts = vec![Fact::PolicyChanged {
+        vec![Fact::PolicyChanged {
             policy: Box::new(policy.clone()),
-        }];
-        facts.extend(self.impossible(&gpus, policy));
-        facts
+        }]
     }
+}
 
-    fn impossible(&self, gpus: &[Gpu], policy: &Policy) -> Vec<Fact> {
-        self.waiters_ended(|seated| {
-            let possible = seated.waiter.request.check_possible(gpus, policy);
-            possible.is_err().then_some(Outcome::Impossible)
-        })
-    }
+/// How a waiter ends that these GPUs can serve under no rules. The reserve is not looked at: a rule
+/// can be changed back a moment later, and who was ended by a slip of it could not be.
+fn never_possible(request: &Request, gpus: &[Gpu]) -> Option<Outcome> {
+    let possible = request.check_possible(gpus, 0);
+    possible.is_err().then_some(Outcome::Impossible)
 }
 
 fn check_gpus(gpus: &[Gpu]) -> Result<(), Refusal> {

@@ -381,6 +381,7 @@ impl Queue {
             .groups
             .things
             .iter()
+            .filter(|group| group.usable != 0)
             .filter(|group| group.usable & gpus != 0 || group.model_load && model_load)
             .min_by_key(|group| group.first_here)?;
         if group.first_here >= arrival {

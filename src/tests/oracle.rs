@@ -67,19 +67,27 @@ impl<'a> Oracle<'a> {
     /// What a waiter could use, whatever is on it now.
     pub fn usable(&self, waiter: &Waiter) -> BTreeSet<usize> {
         let request = &waiter.request;
-        (0..self.image.gpus.len())
+        let wanted = match &request.wanted {
+            Wanted::Any(count) => *count as usize,
+            Wanted::Named(ids) => ids.len(),
+        };
+        let usable: BTreeSet<usize> = (0..self.image.gpus.len())
             .filter(|gpu| !self.image.gpus[*gpu].1)
             .filter(|gpu| match &request.wanted {
                 Wanted::Named(ids) => ids.iter().any(|id| self.position(id) == *gpu),
                 Wanted::Any(_) => true,
             })
-            .filter(|gpu| match (request.vram_mib, &request.wanted) {
-                (Some(size), Wanted::Any(_)) => {
-                    self.capacity(*gpu).is_some_and(|capacity| capacity >= size)
-                }
-                _ => true,
+            .filter(|gpu| {
+                let large = |size| self.capacity(*gpu).is_some_and(|capacity| capacity >= size);
+                request.vram_mib.is_none_or(large)
             })
-            .collect()
+            .collect();
+        if usable.len() >= wanted {
+            usable
+        } else {
+            // The rules have changed since it came: it cannot be served while they hold.
+            BTreeSet::new()
+        }
     }
 
     fn loads(&self, waiter: &Waiter) -> bool {
@@ -154,6 +162,10 @@ impl<'a> Oracle<'a> {
         let mut skipped = false;
         for waiter in self.in_turn() {
             let (loads, overdue) = (self.loads(waiter), self.overdue(waiter));
+            if self.usable(waiter).is_empty() {
+                skipped = true;
+                continue;
+            }
             if loads && (slot_kept || !self.slot_free()) {
                 slot_kept |= overdue;
                 skipped = true;
@@ -191,7 +203,8 @@ impl<'a> Oracle<'a> {
             .filter(|waiter| waiter.is_connected() && waiter.arrival < granted.arrival)
             .filter(|waiter| {
                 let slot = self.loads(waiter) && self.loads(granted);
-                slot || !self.usable(waiter).is_disjoint(gpus)
+                let usable = self.usable(waiter);
+                !usable.is_empty() && (slot || !usable.is_disjoint(gpus))
             })
             .min_by_key(|waiter| waiter.arrival)
             .map(|waiter| waiter.id.clone())

@@ -262,6 +262,8 @@ impl<'a> World<'a> {
                     "{request_id} begins twice"
                 );
                 self.queued += 1;
+                let max_queue = self.arbiter.policy().max_queue;
+                assert!(self.arbiter.queue_depth() <= max_queue, "the queue is full");
             }
             (
                 Fact::WaiterEnded {
@@ -316,7 +318,6 @@ impl<'a> World<'a> {
         let image = self.arbiter.image();
         let oracle = Oracle::new(&image);
         assert_eq!(oracle.next(), None, "somebody must be served");
-        assert!(image.waiters.len() <= image.policy.max_queue);
         if oracle.keeps() {
             self.coverage.saw("kept");
         }

@@ -1,9 +1,9 @@
 //! What survives a broker, a host, other GPUs and other rules.
 
-use warden::wire::{GpuState, LockBody, Outcome};
+use warden::wire::{GpuState, LockBody, Outcome, WhyCode};
 use warden::{Code, Command, GpuId, Policy};
 
-use super::{body, poll, refused, scene, scene_under, shared, urgent};
+use super::{body, load, poll, refused, scene, scene_under, shared, urgent};
 use crate::world::{about, gpu, rfc3339};
 
 #[test]
@@ -221,14 +221,66 @@ fn other_rules_hold_at_once() {
             ["patient", "mic-2"],
             "passed once is overdue now"
         );
-        world.posts(&shared("share", 24_000));
-        let policy = Box::new(Policy {
-            vram_reserve_mib: 1_000,
+    });
+}
+
+#[test]
+fn a_lowered_limit_ends_neither_a_lease_nor_a_waiter() {
+    scene(2, |world| {
+        for body in [load("load-0"), shared("share-0", 20_000), load("load-1")] {
+            world.posts(&body);
+        }
+        // A poll's client comes by itself; it need not be connected to be served.
+        let share = LockBody {
+            wait: Some(false),
+            ..shared("share-1", 20_000)
+        };
+        for body in [share, body("patient")] {
+            world.posts(&body);
+        }
+        let holders = world.holders();
+        let queue = world.queue();
+        let tight = Policy {
+            operations: [].into(),
+            priorities: [].into(),
+            max_bypass: 1,
+            max_queue: 1,
+            default_ttl_ms: 1_000,
+            max_ttl_ms: 1_000,
+            vram_reserve_mib: 10_000,
             ..Policy::default()
-        });
+        };
+        world.policy = tight.clone();
+        let policy = Box::new(tight);
         world
             .run(&Command::ChangePolicy { policy })
             .expect("taken in");
-        assert_eq!(world.outcome("share"), Some(Outcome::Impossible));
+        assert_eq!((world.holders(), world.queue()), (holders, queue));
+        let (connection, more) = (world.connection(), body("more"));
+        refused(
+            world.post_on(
+                &LockBody {
+                    ttl_ms: None,
+                    ..more
+                },
+                connection,
+            ),
+            Code::QueueFull,
+        );
+        let why = world.why("share-1");
+        assert_eq!(why.code, WhyCode::Paused);
+        assert!(why.text.contains("reserve of 10000 MiB"), "{}", why.text);
+        // The one that cannot be served has nothing kept for it, though it waits the longest.
+        world.releases("share-0");
+        assert_eq!(world.holders(), ["load-0", "patient"]);
+        world.crash(false);
+        assert_eq!(world.queue(), ["load-1", "share-1"]);
+
+        let policy = Box::new(Policy::default());
+        world
+            .run(&Command::ChangePolicy { policy })
+            .expect("taken in");
+        world.releases("patient");
+        world.holds("share-1");
     });
 }
