@@ -22,6 +22,7 @@ mod definition;
 mod diagnostic;
 mod elf;
 mod failure;
+pub mod files;
 mod generation;
 mod guard;
 pub mod keys;
