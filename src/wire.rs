@@ -3,6 +3,9 @@
 //! Durations are whole milliseconds with the unit in the name; times of day are RFC 3339 text in
 //! UTC, made at the edge, since this crate has no clock.
 
+pub mod config;
+pub mod reload;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -146,6 +149,9 @@ pub struct ProblemExtra {
     /// Who held what it could use, at the end: `queue_timeout`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub holders: Option<Vec<LeaseId>>,
+    /// What sort of fault it was: `reload_refused`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
 }
 
 /// How a request, or the lease it became, ended.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
+use warden::wire::config::LiveConfig;
+use warden::wire::reload::{HotReload, Reloaded};
 use warden::wire::{
     Ended, ForcedAll, Granted, LockBody, RenewBody, Renewed, RequestState, Status, WasReset,
 };
@@ -62,6 +64,9 @@ same_calls! {
     reset() -> WasReset;
     force_release(lease_id: &LeaseId) -> Ended;
     force_release_all(clear_queue: bool) -> ForcedAll;
+    config() -> LiveConfig;
+    hot_reload() -> HotReload;
+    reload(module: Option<&str>) -> Reloaded;
 }
 
 impl Client {

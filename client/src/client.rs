@@ -10,6 +10,8 @@ use hyper::body::Incoming;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout};
+use warden::wire::config::LiveConfig;
+use warden::wire::reload::{HotReload, ReloadBody, Reloaded};
 use warden::wire::{
     Ended, ForceReleaseAllBody, ForceReleaseBody, ForcedAll, Granted, LockBody, RenewBody, Renewed,
     RequestState, ResetBody, Status, UnlockBody, WasReset,
@@ -21,6 +23,7 @@ use crate::endpoint::{Address, Endpoint};
 use crate::error::{Error, Refusal};
 use crate::feed::EventStream;
 use crate::lease::Lease;
+use crate::live::ConfigEvents;
 
 /// How long any call but a lock may take: the API promises a status within 10 s.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -237,6 +240,38 @@ impl Client {
     #[must_use]
     pub fn events(&self) -> EventStream {
         EventStream::new(Arc::clone(&self.transport))
+    }
+
+    /// The configuration that programs share, as it is live: shared keys only.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn config(&self) -> Result<LiveConfig, Error> {
+        self.get("/v1/config").await
+    }
+
+    /// Follows that configuration, from all of it on; connects when it is first asked for an item.
+    #[must_use]
+    pub fn config_events(&self) -> ConfigEvents {
+        ConfigEvents::new(Arc::clone(&self.transport))
+    }
+
+    /// What the broker can take anew while it runs, and how that stands.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn hot_reload(&self) -> Result<HotReload, Error> {
+        self.get("/v1/hot-reload").await
+    }
+
+    /// Has the broker read this module, or all, now.
+    ///
+    /// # Errors
+    /// `reload_refused` with what was said; `invalid_request` for a module that is not known; see
+    /// [`Error`].
+    pub async fn reload(&self, module: Option<&str>) -> Result<Reloaded, Error> {
+        let module = module.map(str::to_owned);
+        self.post("/v1/hot-reload", &ReloadBody { module }).await
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {

@@ -1,31 +1,19 @@
 //! Following a broker: its state once, then every change, through broken connections and restarts.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep_until, timeout};
 use warden::StreamEvent;
 use warden::wire::Status;
 
-use crate::client::{Client, MAX_ANSWER, refusal};
-use crate::connect::{Call, Transport};
+use crate::client::Client;
+use crate::connect::Transport;
 use crate::endpoint::Address;
 use crate::error::Error;
-use crate::sse::{Decoder, RawEvent};
+use crate::follow::{Follower, Item};
+use crate::sse::RawEvent;
 
-/// The broker sends a comment every 15 s; a line that is silent for longer is dead.
-const SILENCE: Duration = Duration::from_secs(40);
-/// How long an answer to the first request may take.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
-/// The first and the longest pause between two attempts to connect.
-const RETRY_FIRST: Duration = Duration::from_millis(50);
-const RETRY_MOST: Duration = Duration::from_secs(1);
 /// How many items a [`Feed`] holds for a reader that is busy. One that stays busy is disconnected
 /// by the broker and resumes from where it was.
 const FEED_CAPACITY: usize = 1024;
@@ -58,151 +46,32 @@ pub enum FeedItem {
 
 /// The events of a broker, for ever: [`EventStream::next`] never ends.
 #[derive(Debug)]
-pub struct EventStream {
-    transport: Arc<Transport>,
-    line: Option<Line>,
-    /// Decoded and not yet taken; no more than one chunk of the connection holds.
-    ready: VecDeque<FeedItem>,
-    last_revision: Option<u64>,
-    last_complaint: Option<String>,
-    retry_at: Instant,
-    pause: Duration,
-}
-
-#[derive(Debug)]
-struct Line {
-    address: Address,
-    body: Incoming,
-    decoder: Decoder,
-}
+pub struct EventStream(Follower<FeedItem>);
 
 impl EventStream {
     pub(crate) fn new(transport: Arc<Transport>) -> Self {
-        Self {
-            transport,
-            line: None,
-            ready: VecDeque::new(),
-            last_revision: None,
-            last_complaint: None,
-            retry_at: Instant::now(),
-            pause: RETRY_FIRST,
-        }
+        Self(Follower::new(transport))
     }
 
     /// The next item. May be dropped and called again without losing any.
     pub async fn next(&mut self) -> FeedItem {
-        loop {
-            if let Some(item) = self.ready.pop_front() {
-                return item;
-            }
-            let advanced = match &mut self.line {
-                Some(line) => match line.read().await {
-                    Ok(events) => self.accept(events),
-                    Err(error) => Err(error),
-                },
-                None => {
-                    sleep_until(self.retry_at).await;
-                    self.open().await
-                }
-            };
-            if let Err(error) = advanced {
-                self.line = None;
-                self.retry_at = Instant::now() + self.pause;
-                self.pause = (self.pause * 2).min(RETRY_MOST);
-                let complaint = error.to_string();
-                if self.last_complaint.as_ref() != Some(&complaint) {
-                    self.last_complaint = Some(complaint);
-                    self.ready.push_back(FeedItem::Disconnected { error });
-                }
-            }
-        }
-    }
-
-    async fn open(&mut self) -> Result<(), Error> {
-        let mut headers: Vec<(HeaderName, HeaderValue)> = vec![(
-            header::ACCEPT,
-            HeaderValue::from_static("text/event-stream"),
-        )];
-        if let Some(revision) = self.last_revision {
-            headers.push((
-                HeaderName::from_static("last-event-id"),
-                HeaderValue::from(revision),
-            ));
-        }
-        let call = Call {
-            method: Method::GET,
-            path: "/v1/events",
-            body: None,
-            headers,
-        };
-        let opening = timeout(OPEN_TIMEOUT, self.transport.send(&call, true));
-        let (address, response) = opening.await.unwrap_or_else(|_| {
-            Err(Error::Unreachable {
-                address: self.transport.endpoint().to_string(),
-                reason: format!("no answer within {} s", OPEN_TIMEOUT.as_secs()),
-                was_connected: true,
-            })
-        })?;
-        if response.status() != StatusCode::OK {
-            return Err(refusal(&address, response).await);
-        }
-        self.last_complaint = None;
-        self.ready.push_back(FeedItem::Connected {
-            address: address.clone(),
-        });
-        self.line = Some(Line {
-            address,
-            body: response.into_body(),
-            decoder: Decoder::new(MAX_ANSWER),
-        });
-        Ok(())
-    }
-
-    fn accept(&mut self, events: Vec<RawEvent>) -> Result<(), Error> {
-        for raw in events {
-            match parse(&raw, self.last_revision) {
-                Ok((revision, item)) => {
-                    self.last_revision = Some(revision);
-                    self.pause = RETRY_FIRST;
-                    self.ready.push_back(item);
-                }
-                Err(what) => {
-                    // What was folded cannot be trusted any more: start from a snapshot.
-                    self.last_revision = None;
-                    let address = self.line.as_ref().map(|line| line.address.to_string());
-                    return Err(Error::Protocol {
-                        address: address.unwrap_or_default(),
-                        what,
-                    });
-                }
-            }
-        }
-        Ok(())
+        self.0.next().await
     }
 }
 
-impl Line {
-    async fn read(&mut self) -> Result<Vec<RawEvent>, Error> {
-        let broken = |reason: String| Error::Unreachable {
-            address: self.address.to_string(),
-            reason,
-            was_connected: true,
-        };
-        let frame = match timeout(SILENCE, self.body.frame()).await {
-            Ok(Some(Ok(frame))) => frame,
-            Ok(Some(Err(source))) => return Err(broken(source.to_string())),
-            Ok(None) => return Err(broken("the broker closed the event stream".to_owned())),
-            Err(_) => return Err(broken(format!("silent for {} s", SILENCE.as_secs()))),
-        };
-        let mut events = Vec::new();
-        if let Ok(bytes) = frame.into_data() {
-            let fed = self.decoder.feed(&bytes, |event| events.push(event));
-            fed.map_err(|_| Error::Protocol {
-                address: self.address.to_string(),
-                what: format!("an event of more than {MAX_ANSWER} bytes"),
-            })?;
-        }
-        Ok(events)
+impl Item for FeedItem {
+    const PATH: &'static str = "/v1/events";
+
+    fn connected(address: Address) -> Self {
+        Self::Connected { address }
+    }
+
+    fn disconnected(error: Error) -> Self {
+        Self::Disconnected { error }
+    }
+
+    fn read(raw: &RawEvent, last: Option<u64>) -> Result<(u64, Self), String> {
+        parse(raw, last)
     }
 }
 

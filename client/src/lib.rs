@@ -14,7 +14,9 @@ pub mod places;
 mod client;
 mod connect;
 mod error;
+mod follow;
 mod lease;
+mod live;
 mod sse;
 
 pub use client::{Client, Submitted, new_request_id};
@@ -22,4 +24,5 @@ pub use endpoint::{Address, Endpoint, Find};
 pub use error::{Error, Refusal};
 pub use feed::{EventStream, Feed, FeedItem};
 pub use lease::{Lease, LeaseState};
+pub use live::{ConfigEvents, ConfigItem};
 pub use places::{DEFAULT_ADDR, default_config_dir, default_data_dir};
