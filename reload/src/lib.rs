@@ -34,6 +34,7 @@ mod orders;
 mod pipeline;
 mod process;
 mod progress;
+pub mod promotion;
 mod record;
 mod rehearse;
 mod reloader;

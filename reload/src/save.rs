@@ -75,8 +75,9 @@ pub(crate) fn replace_observed(
     step: &mut dyn FnMut(Saved),
 ) -> Result<(), SaveError> {
     let (target, old) = target(path)?;
-    let (folder, name) = place(&target)
-        .ok_or_else(|| SaveError::io(path, "it has no name", &io::ErrorKind::InvalidInput.into()))?;
+    let (folder, name) = place(&target).ok_or_else(|| {
+        SaveError::io(path, "it has no name", &io::ErrorKind::InvalidInput.into())
+    })?;
     let (fresh, mut file) = fresh(folder, &name)
         .map_err(|error| SaveError::io(path, "no temporary file beside it", &error))?;
     step(Saved::Made);
@@ -105,20 +106,37 @@ pub(crate) fn sweep(path: &Path) {
     let Ok((target, _)) = target(path) else {
         return;
     };
-    let Some((folder, name)) = place(&target) else {
-        return;
-    };
+    if let Some((folder, name)) = place(&target) {
+        remove_litter(folder, |found| found == name);
+    }
+}
+
+/// The same for every file of a folder.
+pub(crate) fn sweep_folder(folder: &Path) {
+    remove_litter(folder, |_| true);
+}
+
+fn remove_litter(folder: &Path, is_meant: impl Fn(&str) -> bool) {
     let Ok(entries) = fs::read_dir(folder) else {
         return;
     };
-    let start = fresh_start(&name);
     for entry in entries.flatten() {
-        let entry_name = entry.file_name();
-        let found = entry_name.as_encoded_bytes();
-        if found.starts_with(start.as_encoded_bytes()) && found.ends_with(FRESH.as_bytes()) {
+        let name = entry.file_name();
+        if name.to_str().and_then(saved_name).is_some_and(&is_meant) {
             let _ = fs::remove_file(entry.path());
         }
     }
+}
+
+/// Which file a temporary one was to become: see [`fresh`].
+fn saved_name(fresh: &str) -> Option<&str> {
+    let (name, number) = fresh
+        .strip_prefix('.')?
+        .strip_suffix(FRESH)?
+        .rsplit_once('.')?;
+    let (process, serial) = number.split_once('-')?;
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    (is_number(process) && is_number(serial)).then_some(name)
 }
 
 /// Tells the disk which names a folder has.
@@ -176,21 +194,14 @@ fn place(path: &Path) -> Option<(&Path, OsString)> {
     Some((folder, name))
 }
 
-/// How the names of its temporary files begin: hidden, and its own first.
-fn fresh_start(name: &OsString) -> OsString {
-    let mut start = OsString::from(".");
-    start.push(name);
-    start.push(".");
-    start
-}
-
 /// A new empty file beside the one called `name`, nobody else's to read.
 fn fresh(folder: &Path, name: &OsString) -> io::Result<(PathBuf, File)> {
     static SERIAL: AtomicU64 = AtomicU64::new(0);
     loop {
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-        let mut fresh = fresh_start(name);
-        fresh.push(format!("{}-{serial}{FRESH}", std::process::id()));
+        let mut fresh = OsString::from(".");
+        fresh.push(name);
+        fresh.push(format!(".{}-{serial}{FRESH}", std::process::id()));
         let path = folder.join(fresh);
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);

@@ -40,7 +40,23 @@ where
         None => typed.trim().to_owned(),
     };
     *leaf = Node::Leaf(typed);
-    ron::from_str(&tree.to_ron()).map_err(|error| refused(error.code.to_string()))
+    let edited: T =
+        ron::from_str(&tree.to_ron()).map_err(|error| refused(error.code.to_string()))?;
+    match differ_only_at(name, tree::of(value), tree::of(&edited)) {
+        true => Ok(edited),
+        // As where a bracket is closed early.
+        false => Err(refused("must be one value".to_owned())),
+    }
+}
+
+fn differ_only_at(name: &str, mut one: Node, mut other: Node) -> bool {
+    for tree in [&mut one, &mut other] {
+        match tree.at_mut(name) {
+            Some(node) => *node = Node::Leaf(String::new()),
+            None => return false,
+        }
+    }
+    one == other
 }
 
 /// What was typed, as a file has it.
@@ -72,11 +88,15 @@ fn checked(key: &Key, typed: &str) -> Result<String, String> {
             let number = trimmed.parse::<f64>().ok().filter(|one| one.is_finite());
             in_range(key, trimmed, number.ok_or("must be a number")?)
         }
-        Kind::Text if key.default.as_deref().is_some_and(|text| text.starts_with('"')) => {
-            Ok(tree::quoted(typed))
-        }
+        Kind::Text if is_plain_text(key) => Ok(tree::quoted(typed)),
         Kind::Text | Kind::Table(_) | Kind::List(_) | Kind::Other => Ok(trimmed.to_owned()),
     }
+}
+
+/// Text that may be left out is written as `Some("…")`, in the file's own way.
+fn is_plain_text(key: &Key) -> bool {
+    let default = key.default.as_deref();
+    default.is_some_and(|text| text.starts_with('"'))
 }
 
 fn in_range(key: &Key, typed: &str, number: f64) -> Result<String, String> {

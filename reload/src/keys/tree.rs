@@ -30,12 +30,12 @@ pub(super) fn of<T: Serialize + ?Sized>(value: &T) -> Node {
 impl Node {
     /// What is behind a dotted name. Names of tables may have dots of their own.
     pub fn at(&self, name: &str) -> Option<&Self> {
-        self.children()?.iter().find_map(|(key, node)| {
-            match name.strip_prefix(key.as_str())? {
+        self.children()?
+            .iter()
+            .find_map(|(key, node)| match name.strip_prefix(key.as_str())? {
                 "" => Some(node),
                 rest => node.at(rest.strip_prefix('.')?),
-            }
-        })
+            })
     }
 
     /// The same, to be changed.
@@ -43,12 +43,12 @@ impl Node {
         let (Self::Struct(children) | Self::Table(children)) = self else {
             return None;
         };
-        children.iter_mut().find_map(|(key, node)| {
-            match name.strip_prefix(key.as_str())? {
+        children
+            .iter_mut()
+            .find_map(|(key, node)| match name.strip_prefix(key.as_str())? {
                 "" => Some(node),
                 rest => node.at_mut(rest.strip_prefix('.')?),
-            }
-        })
+            })
     }
 
     fn children(&self) -> Option<&[(String, Self)]> {
