@@ -83,7 +83,7 @@ pub(super) struct Group {
     pub(super) model_load: bool,
     /// The earliest arrival in `here`.
     first_here: u64,
-    /// Those that an answer would reach now, by arrival, overdue or not.
+    /// Those that an answer would reach now and that are not overdue, by arrival.
     here: BTreeMap<u64, Seat>,
     /// The overdue ones, by arrival.
     overdue: BTreeMap<u64, Seat>,
@@ -298,14 +298,14 @@ impl Queue {
         };
         let (arrival, here) = (seated.arrival(), seated.here);
         let group = &mut self.groups.things[seated.group as usize];
-        if here {
-            group.here.insert(arrival, seat);
-            group.first_here = group.first_here.min(arrival);
-        }
         match (seated.overdue, here) {
             (true, true) => drop(group.overdue.insert(arrival, seat)),
             (true, false) => drop(group.overdue_away.insert(arrival, seat)),
             (false, here) => {
+                if here {
+                    group.here.insert(arrival, seat);
+                    group.first_here = group.first_here.min(arrival);
+                }
                 let class = &mut self.classes.things[seated.class as usize];
                 let front = if here {
                     &mut class.here
@@ -323,17 +323,17 @@ impl Queue {
         };
         let (arrival, here) = (seated.arrival(), seated.here);
         let group = &mut self.groups.things[seated.group as usize];
-        if here {
-            group.here.remove(&arrival);
-            if group.first_here == arrival {
-                let first = group.here.first_key_value();
-                group.first_here = first.map_or(NO_ARRIVAL, |(arrival, _)| *arrival);
-            }
-        }
         match (seated.overdue, here) {
             (true, true) => drop(group.overdue.remove(&arrival)),
             (true, false) => drop(group.overdue_away.remove(&arrival)),
             (false, here) => {
+                if here {
+                    group.here.remove(&arrival);
+                    if group.first_here == arrival {
+                        let first = group.here.first_key_value();
+                        group.first_here = first.map_or(NO_ARRIVAL, |(arrival, _)| *arrival);
+                    }
+                }
                 let class = &mut self.classes.things[seated.class as usize];
                 let front = if here {
                     &mut class.here
@@ -369,8 +369,10 @@ impl Queue {
         heads.into_iter().map(|(_, seat)| seat).collect()
     }
 
-    /// The connected waiter that has waited longest among those that arrived before `arrival` and
-    /// could use a part of what was given: these GPUs, and the model-load slot or not.
+    /// The connected waiter that has waited longest among those that arrived before `arrival`,
+    /// could use a part of what was given (these GPUs, and the model-load slot or not) and are not
+    /// overdue. Only an overdue model load without the slot can be passed still; were it counted
+    /// against that one, whoever came after it could be passed for as long as the slot is taken.
     pub(super) fn longest_waiting(
         &self,
         arrival: u64,

@@ -200,7 +200,8 @@ impl<'a> Oracle<'a> {
     fn passed(&self, granted: &Waiter, gpus: &BTreeSet<usize>) -> Option<RequestId> {
         let waiters = self.image.waiters.iter();
         waiters
-            .filter(|waiter| waiter.is_connected() && waiter.arrival < granted.arrival)
+            .filter(|waiter| waiter.is_connected() && !self.overdue(waiter))
+            .filter(|waiter| waiter.arrival < granted.arrival)
             .filter(|waiter| {
                 let slot = self.loads(waiter) && self.loads(granted);
                 let usable = self.usable(waiter);

@@ -162,6 +162,30 @@ fn an_overdue_model_load_is_kept_the_slot_first() {
 }
 
 #[test]
+fn a_model_load_without_the_slot_does_not_bear_the_passes_of_all() {
+    let policy = Policy {
+        max_bypass: 1,
+        ..Policy::default()
+    };
+    scene_under(2, policy, |world| {
+        for body in [load("loading"), urgent("mic-0"), load("blocked")] {
+            world.posts(&body);
+        }
+        world.posts(&body("patient"));
+        for (number, passed) in [(1, ["blocked"].as_slice()), (2, &["blocked", "patient"])] {
+            world.posts(&urgent(&format!("mic-{number}")));
+            world.releases(&format!("mic-{}", number - 1));
+            for id in passed {
+                assert_eq!(world.passed(id), 1, "{id} after {number} passes");
+            }
+        }
+        world.posts(&urgent("mic-3"));
+        world.releases("mic-2");
+        assert_eq!(world.holders(), ["loading", "patient"]);
+    });
+}
+
+#[test]
 fn model_loads_run_one_at_a_time() {
     scene(3, |world| {
         for body in [load("first"), load("second"), body("other")] {
