@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use warden::wire::PriorityName;
 use warden::{GpuId, LeaseId, RequestId};
 
+use crate::config::ConfigArgs;
 use crate::quantity;
 
 /// Hands out the GPUs of this machine in a fair, prioritised queue.
@@ -58,6 +59,8 @@ pub enum Command {
     ForceRelease(ForceReleaseArgs),
     /// Exercise a live broker as a client would, and leave nothing behind
     Check,
+    /// Show and promote the configuration that programs share
+    Config(ConfigArgs),
     /// Open the window
     Dashboard(DashboardArgs),
 }
@@ -68,9 +71,12 @@ pub struct ServeArgs {
     /// The Unix socket, or "none" [default: warden.sock in the data directory]
     #[arg(long, value_name = "PATH|none")]
     pub socket: Option<PathBuf>,
-    /// Where policy.ron is [default: this user's configuration directory]
+    /// Where policy.ron, schema.ron and the like are [default: this user's configuration directory]
     #[arg(long, value_name = "DIR")]
     pub config_dir: Option<PathBuf>,
+    /// The values that programs share [default: shared.env in the configuration directory]
+    #[arg(long, value_name = "FILE")]
+    pub env: Option<PathBuf>,
     /// Offer N simulated GPUs in place of the real ones
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub simulate_gpus: Option<u32>,

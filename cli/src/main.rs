@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod config;
 mod dashboard;
 mod exit;
 mod monitor;
@@ -19,7 +20,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use clap::error::ErrorKind;
 use tracing_subscriber::EnvFilter;
-use warden_client::{Client, Find};
+use warden_client::{Client, Endpoint, Find};
 
 use crate::args::{BrokerArgs, Cli, Command};
 use crate::exit::Exit;
@@ -51,6 +52,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Dashboard(args) => dashboard::open(&broker, &args),
         Command::Run(args) => run::run(&broker, args),
         Command::Check => check::check(&broker),
+        Command::Config(args) => config::config(&broker, args),
         Command::Status(args) => block_on(status::status(client(&broker)?, args)),
         Command::Monitor(args) => block_on(monitor::monitor(client(&broker)?, args)),
         Command::Cancel(args) => block_on(orders::cancel(client(&broker)?, args)),
@@ -61,6 +63,11 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
 
 /// The broker that the command line means.
 fn client(broker: &BrokerArgs) -> Result<Client, warden_client::Error> {
+    Ok(Client::new(endpoint(broker)?))
+}
+
+/// Where that is.
+fn endpoint(broker: &BrokerArgs) -> Result<Endpoint, warden_client::Error> {
     let find = Find {
         addr: broker.addr.clone().filter(|addr| !addr.is_empty()),
         data_dir: broker
@@ -69,7 +76,7 @@ fn client(broker: &BrokerArgs) -> Result<Client, warden_client::Error> {
             .filter(|dir| !dir.as_os_str().is_empty()),
         ..Find::from_env()
     };
-    Ok(Client::new(find.endpoint()?))
+    find.endpoint()
 }
 
 /// Runs a command on this very thread, which is as long-lived as the process.
