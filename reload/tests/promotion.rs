@@ -67,7 +67,10 @@ fn a_winner_goes_live_is_acknowledged_and_recorded() {
 fn what_the_schema_does_not_allow_changes_nothing_and_no_word_of_it_is_told() {
     let folder = Folder::new();
     for (values, said) in [
-        (r#"{"SIZE": 63}"#, "SIZE must be a whole number, 64 to 4,096"),
+        (
+            r#"{"SIZE": 63}"#,
+            "SIZE must be a whole number, 64 to 4,096",
+        ),
         (r#"{"SIZE": "x9y"}"#, "SIZE must be"),
         (r#"{"SIZE": null}"#, "SIZE must be text"),
         (r#"{"MODE": "x9y"}"#, "MODE must be one of fast, good"),
@@ -125,7 +128,10 @@ fn a_winner_that_is_none_is_acknowledged_by_its_name_once_it_is_whole() {
     let promote = |file: PathBuf| folder.open().promote(&file, &folder.live());
     let half = folder.winner("half", r#"{"id": "half", "val"#);
     let error = promote(half.clone()).unwrap_err();
-    assert!(matches!(error, PromotionError::Unfinished { .. }), "{error}");
+    assert!(
+        matches!(error, PromotionError::Unfinished { .. }),
+        "{error}"
+    );
     assert_eq!(folder.ack("half"), None);
     // Nobody writes it any more.
     let long_ago = std::time::SystemTime::now() - Duration::from_secs(60);
@@ -136,8 +142,14 @@ fn a_winner_that_is_none_is_acknowledged_by_its_name_once_it_is_whole() {
 
     for (name, json) in [
         ("list", "[]"),
-        ("more", r#"{"id": "more", "values": {"SIZE": 99}, "command": ["rm"]}"#),
-        ("outside", r#"{"id": "../../outside", "values": {"SIZE": 99}}"#),
+        (
+            "more",
+            r#"{"id": "more", "values": {"SIZE": 99}, "command": ["rm"]}"#,
+        ),
+        (
+            "outside",
+            r#"{"id": "../../outside", "values": {"SIZE": 99}}"#,
+        ),
     ] {
         let ack = promote(folder.winner(name, json)).unwrap();
         assert_eq!(folder.ack(name).unwrap(), ack);
@@ -220,7 +232,10 @@ fn what_others_changed_meanwhile_stays_when_values_are_put_back() {
     let ack = folder.open().set(values, check, &Meddles(&folder)).unwrap();
     assert_eq!(ack.outcome, Outcome::PutBack);
     let values = folder.values();
-    assert_eq!((values.get("SIZE"), values.get("NEXT")), (Some("512"), Some("1")));
+    assert_eq!(
+        (values.get("SIZE"), values.get("NEXT")),
+        (Some("512"), Some("1"))
+    );
 }
 
 #[test]
@@ -239,7 +254,10 @@ fn a_rollback_undoes_what_came_later_and_nothing_else() {
     // The way back has a way back.
     folder.open().rollback(5, &folder.live()).unwrap();
     let values = folder.values();
-    assert_eq!((values.get("SIZE"), values.get("MODE")), (Some("300"), Some("fast")));
+    assert_eq!(
+        (values.get("SIZE"), values.get("MODE")),
+        (Some("300"), Some("fast"))
+    );
     folder.open().rollback(0, &folder.live()).unwrap();
     assert_eq!(folder.values().get("SIZE"), Some("512"));
 

@@ -90,7 +90,10 @@ fn holds(folder: &Folder, at: &str) {
     }
     let entries = history(&folder.place()).unwrap();
     let is_over = |standing: &Standing| matches!(standing, Standing::Ended(_));
-    assert!(entries.iter().all(|entry| is_over(&entry.standing)), "{at}: {entries:?}");
+    assert!(
+        entries.iter().all(|entry| is_over(&entry.standing)),
+        "{at}: {entries:?}"
+    );
     assert!(folder.litter().is_empty(), "{at}: {:?}", folder.litter());
     assert!(entries.is_empty() || ack.is_some(), "{at}: {entries:?}");
 }
@@ -117,7 +120,10 @@ fn a_promotion_killed_between_any_two_steps_is_concluded_truly() {
             folder.open().recover(&folder.live()).unwrap();
             let at = format!("{check} check, step {step}");
             holds(folder, &at);
-            assert!(folder.open().recover(&folder.live()).unwrap().is_empty(), "{at}");
+            assert!(
+                folder.open().recover(&folder.live()).unwrap().is_empty(),
+                "{at}"
+            );
             // The way is free for the next one.
             let next = r#"{"id": "next", "values": {"NEXT": 1}}"#;
             let next = folder.winner("next", next);

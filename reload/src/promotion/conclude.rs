@@ -116,7 +116,8 @@ impl Promotions {
             }
         };
         if edited.changes.is_empty() && !entry.changes.is_empty() {
-            let why = format!("{why}; somebody has changed these keys since, so nothing was put back");
+            let why =
+                format!("{why}; somebody has changed these keys since, so nothing was put back");
             return self.keep(entry, why);
         }
         let mut back = Entry {

@@ -122,7 +122,8 @@ impl Entry {
 
     /// Whether the file ever had the new values.
     pub(super) fn was_applied(&self) -> bool {
-        self.end().is_some_and(|end| end.outcome != Outcome::Refused)
+        self.end()
+            .is_some_and(|end| end.outcome != Outcome::Refused)
     }
 }
 

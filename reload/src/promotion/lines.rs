@@ -134,11 +134,18 @@ mod tests {
     #[test]
     fn comments_order_and_other_lines_stay() {
         let text = "# Ours\nexport A=1  # one\n\nB='two words'\nC=\"a\nb\" # long\nA=3";
-        let edit = edited(text, &[("A", Some("x y")), ("C", Some("1")), ("D", Some(""))]);
+        let edit = edited(
+            text,
+            &[("A", Some("x y")), ("C", Some("1")), ("D", Some(""))],
+        );
         let edit = edit.unwrap();
         let expected = "# Ours\nexport A=1  # one\n\nB='two words'\nC=1 # long\nA='x y'\nD=\n";
         assert_eq!(edit.text, expected);
-        let keys: Vec<_> = edit.changes.iter().map(|change| change.key.as_str()).collect();
+        let keys: Vec<_> = edit
+            .changes
+            .iter()
+            .map(|change| change.key.as_str())
+            .collect();
         assert_eq!(keys, ["A", "C", "D"]);
         assert_eq!(edit.changes[0].old.as_deref(), Some("3"));
         assert_eq!(edit.changes[2].old, None);
@@ -147,7 +154,10 @@ mod tests {
     #[test]
     fn a_key_goes_with_its_lines_and_comes_back() {
         let text = "A=1\nB=\"x\ny\" # two\nC=3\nA=2\n";
-        assert_eq!(edited(text, &[("A", None), ("B", None)]).unwrap().text, "C=3\n");
+        assert_eq!(
+            edited(text, &[("A", None), ("B", None)]).unwrap().text,
+            "C=3\n"
+        );
         let emptied = edited("A=1\n", &[("A", None)]).unwrap();
         assert_eq!(emptied.text, NO_KEYS);
         let again = edited(&emptied.text, &[("A", Some("1"))]).unwrap();
@@ -169,10 +179,18 @@ mod tests {
 
     #[test]
     fn any_text_survives() {
-        for value in ["'", "\"", "a'b\"c", "$A", "${A}", "\\", "\\n", "a\nb\r\n", "#", " x "] {
-            let text = edited("A=1 # c\n", &[("A", Some(value)), ("Z", Some(value))]).unwrap().text;
+        for value in [
+            "'", "\"", "a'b\"c", "$A", "${A}", "\\", "\\n", "a\nb\r\n", "#", " x ",
+        ] {
+            let text = edited("A=1 # c\n", &[("A", Some(value)), ("Z", Some(value))])
+                .unwrap()
+                .text;
             let read = values(&text).unwrap();
-            assert_eq!((read.get("A"), read.get("Z")), (Some(value), Some(value)), "{text}");
+            assert_eq!(
+                (read.get("A"), read.get("Z")),
+                (Some(value), Some(value)),
+                "{text}"
+            );
         }
     }
 }

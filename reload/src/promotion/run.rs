@@ -215,9 +215,7 @@ impl Promotions {
 
     fn check(&self, name: &str, id: &str) -> Result<(), String> {
         let checks = self.checks()?;
-        let check = checks
-            .get(name)
-            .ok_or_else(|| unknown_check(name))?;
+        let check = checks.get(name).ok_or_else(|| unknown_check(name))?;
         check.run(name, self.place.config_dir(), id)
     }
 

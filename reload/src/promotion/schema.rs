@@ -245,7 +245,10 @@ mod tests {
     #[test]
     fn a_schema_that_contradicts_itself_is_refused_by_name() {
         for (text, said) in [
-            (r#"{"A": (type: whole, min: 2, max: 1)}"#, "min above its max"),
+            (
+                r#"{"A": (type: whole, min: 2, max: 1)}"#,
+                "min above its max",
+            ),
             (r#"{"A": (min: 2)}"#, "only numbers"),
             (r#"{"A": (type: switch, choices: ["a"])}"#, "only text"),
             (r#"{"1A": ()}"#, "no key"),

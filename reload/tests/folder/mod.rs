@@ -22,7 +22,7 @@ pub const CHECKS: &str = r#"{
     "good": (command: ["true"]),
     "bad": (command: ["false"]),
     "slow": (command: ["sleep", "60"], window_ms: 50),
-    "size": (command: ["grep", "-q", "^SIZE=1000$", "shared.env"]),
+    "size": (command: ["grep", "-q", "^SIZE=1000", "shared.env"]),
 }"#;
 
 pub const ENV: &str = "# Ours\nSIZE=512 # a size\n\nKEY=s3cret\n";
