@@ -66,6 +66,18 @@ pub enum Command {
         /// The connection that the answer goes to.
         connection: Connection,
     },
+    /// A lock is posted that the rules refuse. Where it is one that waits or was granted under other
+    /// rules, it joins that as [`Command::Acquire`] does.
+    Rejoin {
+        /// As [`Request::parse_under_any`] reads it.
+        request: Arc<Request>,
+        /// By whom.
+        caller: Caller,
+        /// The connection that the answer goes to.
+        connection: Connection,
+        /// What it is told where there is nothing to join.
+        refusal: Box<Refusal>,
+    },
     /// `GET` of a request: where it stands. For a poll it counts as a sign of life, and a granted
     /// lease counts as delivered on this connection.
     Look {

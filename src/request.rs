@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::gpu::Gpu;
 use crate::id::{GpuId, RequestId};
-use crate::policy::{MAX_TIMEOUT_MS, MIN_TTL_MS, Policy};
+use crate::policy::{MAX_TIMEOUT_MS, MAX_TTL_MS, MIN_TTL_MS, Policy};
 use crate::problem::Code;
 use crate::wire::{LockBody, PriorityName};
 
@@ -243,6 +243,32 @@ impl Request {
         };
         request.check_possible(gpus, policy.vram_reserve_mib)?;
         Ok(request)
+    }
+
+    /// The same for a body that may have been posted under other rules before: whatever the rules
+    /// could allow passes. To be compared with what was posted then, and never to be queued.
+    ///
+    /// # Errors
+    /// What no rules allow.
+    pub fn parse_under_any(
+        body: &LockBody,
+        origin: &Origin,
+        policy: &Policy,
+        gpus: &[Gpu],
+    ) -> Result<Self, RequestError> {
+        let mut widest = Policy {
+            max_ttl_ms: MAX_TTL_MS,
+            vram_reserve_mib: 0,
+            ..policy.clone()
+        };
+        if let Some(PriorityName::Name(name)) = &body.priority {
+            let priority = policy.default_priority().0;
+            widest.priorities.entry(name.clone()).or_insert(priority);
+        }
+        if let Some(operation) = &body.operation {
+            widest.operations.entry(operation.clone()).or_default();
+        }
+        Self::parse(body, origin, &widest, gpus)
     }
 
     /// Whether these GPUs, all of them free, could serve it beside this reserve.

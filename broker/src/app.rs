@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use warden::wire::Status;
@@ -11,6 +12,8 @@ use warden::{Code, Command, Gpu, Policy, Snapshot};
 use crate::clock::{Face, rfc3339};
 use crate::engine::Desk;
 use crate::http::answer::Failure;
+use crate::rules::Rules;
+use crate::sharing::Sharing;
 use crate::stream::Stream;
 
 /// Status answers that are written at once: each takes a thread for some milliseconds where
@@ -31,7 +34,12 @@ pub(crate) struct App {
 pub(crate) struct Ready {
     pub(crate) desk: Desk,
     pub(crate) stream: Arc<Stream>,
-    pub(crate) policy: Policy,
+    /// The rules that hold.
+    pub(crate) policy: Arc<ArcSwap<Policy>>,
+    /// Where they come from.
+    pub(crate) rules: Arc<Rules>,
+    /// What programs share.
+    pub(crate) sharing: Arc<Sharing>,
     pub(crate) gpus: Vec<Gpu>,
     /// This host's name.
     pub(crate) host: Arc<str>,

@@ -9,6 +9,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use warden::snapshot::About;
 use warden::wire::Counters;
 use warden::{Arbiter, Gpu, Policy, Start};
+use warden_reload::files::Files;
+use warden_reload::promotion::Place;
 
 use crate::app::{Ready, Refusals};
 use crate::clock::rfc3339;
@@ -19,8 +21,10 @@ use crate::engine::inbox::Inbox;
 use crate::engine::{Desk, Engine, Parts, Workshop};
 use crate::error::ServeError;
 use crate::owners::Watch;
-use crate::policy_file;
-use crate::stream::{KEPT, Stream, Told};
+use crate::ring::KEPT;
+use crate::rules::Rules;
+use crate::sharing::Sharing;
+use crate::stream::{Stream, Told};
 
 /// What an engine begins with, beside the data directory.
 pub(crate) struct Inputs {
@@ -29,6 +33,7 @@ pub(crate) struct Inputs {
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) watcher: mpsc::UnboundedSender<Watch>,
     pub(crate) busy: watch::Sender<bool>,
+    pub(crate) files: Files,
 }
 
 /// An engine at work.
@@ -38,65 +43,43 @@ pub(crate) struct Begun {
     pub(crate) ended: oneshot::Receiver<Result<(), JournalError>>,
 }
 
+/// What the data directory gave.
+struct Replayed {
+    reserve: Reserve,
+    journal: Journal,
+    arbiter: Arbiter,
+    /// The last of what was told before, where all of it is known.
+    told: Vec<Told>,
+    host_restarted: bool,
+    /// Nothing that was told may be missing.
+    whole: bool,
+}
+
 /// Replays the journal and starts the engine's thread. Blocks while it reads.
-pub(crate) fn begin(
-    dir: &Directory,
-    config_dir: &Path,
-    inputs: Inputs,
-) -> Result<Begun, ServeError> {
-    let unusable = |name: &str, detail: String| ServeError::Journal {
-        path: dir.file(name),
-        detail,
-    };
+pub(crate) fn begin(dir: &Directory, place: &Place, inputs: Inputs) -> Result<Begun, ServeError> {
     let Inputs {
         gpus,
         started_at,
         inbox,
         watcher,
         busy,
+        files,
     } = inputs;
-    let reserve = Reserve::open(dir.path()).map_err(|error| {
-        let detail = format!(
-            "it keeps tokens from being given twice, and cannot be read: {error}. Put it back from a \
-             copy, or write numbers there that are larger than any that was given"
-        );
-        unusable(RESERVE, detail)
-    })?;
-    let stamp: String = started_at
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .collect();
-    let mut told = Vec::new();
-    let opened = Journal::open(dir.path(), &stamp, |arbiter, event, change, left| {
-        if left < KEPT as u64
-            && let Some(row) = arbiter.stream_event(event.at, change, &rfc3339)
-        {
-            told.push(Told::new(arbiter.revision(), event.at.clock_ms, row));
-        }
-    })
-    .map_err(|error| unusable(JOURNAL, error.to_string()))?;
-    let Opened {
-        mut journal,
-        arbiter,
-        boot_id: last_boot,
-        set_aside,
-    } = opened;
-    let boot = boot_id();
-    let host_restarted = last_boot.is_some_and(|last| last != boot);
-    let whole = !host_restarted && set_aside.is_none();
-    let start = start(&arbiter, &reserve, config_dir, gpus, host_restarted, whole);
-    journal
-        .set_boot_id(&boot)
-        .map_err(|error| unusable(JOURNAL, error.to_string()))?;
-
+    let replayed = replay(dir, &started_at)?;
+    let sharing = Sharing::open(&files, place, dir.path());
+    let rules = Rules::open(
+        &files,
+        place.config_dir(),
+        replayed.arbiter.policy(),
+        Arc::clone(&inbox),
+    );
+    let start = start(&replayed, gpus, rules.policy());
     let stream = Arc::new(Stream::new());
-    if whole {
-        stream.recall(told);
-    }
+    stream.recall(replayed.told);
     let parts = Parts {
-        arbiter,
-        journal,
-        reserve,
+        arbiter: replayed.arbiter,
+        journal: replayed.journal,
+        reserve: replayed.reserve,
         inbox: Arc::clone(&inbox),
         stream: Arc::clone(&stream),
         watcher,
@@ -107,8 +90,8 @@ pub(crate) fn begin(
         },
     };
     let engine =
-        Engine::start(parts, start).map_err(|error| unusable(JOURNAL, error.to_string()))?;
-    let ready = ready(&engine, stream);
+        Engine::start(parts, start).map_err(|error| unusable(dir, JOURNAL, error.to_string()))?;
+    let ready = ready(&engine, stream, rules, sharing);
     let workshop = Arc::new(Workshop::new(engine, Arc::clone(&inbox)));
     let ready = ready(Desk::new(inbox, Arc::clone(&workshop)));
     let (tell, ended) = oneshot::channel();
@@ -122,17 +105,78 @@ pub(crate) fn begin(
     Ok(Begun { ready, ended })
 }
 
+fn unusable(dir: &Directory, name: &str, detail: String) -> ServeError {
+    ServeError::Journal {
+        path: dir.file(name),
+        detail,
+    }
+}
+
+/// Reads the reserve and the journal, which is this boot's from here on.
+fn replay(dir: &Directory, started_at: &str) -> Result<Replayed, ServeError> {
+    let reserve = Reserve::open(dir.path()).map_err(|error| {
+        let detail = format!(
+            "it keeps tokens from being given twice, and cannot be read: {error}. Put it back from a \
+             copy, or write numbers there that are larger than any that was given"
+        );
+        unusable(dir, RESERVE, detail)
+    })?;
+    let stamp: String = started_at
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .collect();
+    let mut told = Vec::new();
+    let opened = Journal::open(dir.path(), &stamp, |arbiter, event, change, left| {
+        if left < KEPT as u64
+            && let Some(row) = arbiter.stream_event(event.at, change, &rfc3339)
+        {
+            told.push(Told::new(arbiter.revision(), event.at.clock_ms, row));
+        }
+    })
+    .map_err(|error| unusable(dir, JOURNAL, error.to_string()))?;
+    let Opened {
+        mut journal,
+        arbiter,
+        boot_id: last_boot,
+        set_aside,
+    } = opened;
+    let boot = boot_id();
+    let host_restarted = last_boot.is_some_and(|last| last != boot);
+    let whole = !host_restarted && set_aside.is_none();
+    if !whole {
+        told.clear();
+    }
+    journal
+        .set_boot_id(&boot)
+        .map_err(|error| unusable(dir, JOURNAL, error.to_string()))?;
+    Ok(Replayed {
+        reserve,
+        journal,
+        arbiter,
+        told,
+        host_restarted,
+        whole,
+    })
+}
+
 /// What the routes take from the engine before it goes to its workshop.
-fn ready(engine: &Engine, stream: Arc<Stream>) -> impl FnOnce(Desk) -> Ready + use<> {
+fn ready(
+    engine: &Engine,
+    stream: Arc<Stream>,
+    rules: Arc<Rules>,
+    sharing: Arc<Sharing>,
+) -> impl FnOnce(Desk) -> Ready + use<> {
     let arbiter = engine.arbiter();
     let Counters { refused, .. } = arbiter.counters().clone();
-    let policy = arbiter.policy().clone();
+    let policy = engine.policy();
     let gpus = arbiter.gpus().cloned().collect();
     let clock = engine.clock();
     move |desk| Ready {
         desk,
         stream,
         policy,
+        rules,
+        sharing,
         gpus,
         host: host_name().into(),
         clock,
@@ -143,16 +187,10 @@ fn ready(engine: &Engine, stream: Arc<Stream>) -> impl FnOnce(Desk) -> Ready + u
 
 /// Where the journal is whole, numbers go on from it. Where it may have lost its end, they go on
 /// past everything that may ever have been told.
-fn start(
-    arbiter: &Arbiter,
-    reserve: &Reserve,
-    config_dir: &Path,
-    gpus: Vec<Gpu>,
-    host_restarted: bool,
-    whole: bool,
-) -> Start {
-    let ceiling = reserve.ceiling();
-    let (token_floor, revision_floor) = if whole {
+fn start(replayed: &Replayed, gpus: Vec<Gpu>, policy: Policy) -> Start {
+    let arbiter = &replayed.arbiter;
+    let ceiling = replayed.reserve.ceiling();
+    let (token_floor, revision_floor) = if replayed.whole {
         (arbiter.next_token(), arbiter.revision())
     } else {
         (
@@ -163,20 +201,9 @@ fn start(
     Start {
         token_floor,
         revision_floor,
-        host_restarted,
+        host_restarted: replayed.host_restarted,
         gpus,
-        policy: Box::new(policy(arbiter, config_dir)),
-    }
-}
-
-/// The operator's policy; where the file is broken, the last good one.
-fn policy(arbiter: &Arbiter, config_dir: &Path) -> Policy {
-    match policy_file::read(config_dir) {
-        Ok(policy) => policy.unwrap_or_default(),
-        Err(error) => {
-            tracing::error!(%error, "the policy is broken; the last good one holds");
-            arbiter.policy().clone()
-        }
+        policy: Box::new(policy),
     }
 }
 

@@ -11,6 +11,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
+use warden_reload::files::Files;
+use warden_reload::promotion::Place;
 
 use crate::app::App;
 use crate::begin::{Begun, Inputs, begin};
@@ -26,6 +28,7 @@ use crate::gpus;
 use crate::http::doors::Doors;
 use crate::http::routes::routes;
 use crate::http::server::{Server, listen_tcp, listen_unix};
+use crate::winners::Winners;
 use crate::{Outcome, owners};
 
 /// The file in the data directory that says where its broker listens.
@@ -63,27 +66,21 @@ impl Broker {
             Some(gpus) => gpus,
             None => gpus::enumerate().await,
         };
-        let started_at = rfc3339(wall_ms());
-        let endpoint = Endpoint {
-            pid: std::process::id(),
-            version: crate::VERSION.to_owned(),
-            socket: config.socket.clone(),
-            address: bound.to_string(),
-            data_dir: dir.path().to_owned(),
-            started_at: started_at.clone(),
-            started_by: config.started_by.clone(),
-        };
+        let endpoint = endpoint(&config, &dir, bound);
+        let files = Files::start();
+        let place = Place::new(&config.config_dir, config.env.clone());
         let inbox = Arc::new(Inbox::default());
         let (watcher, orders) = mpsc::unbounded_channel();
         let (busy, is_busy) = watch::channel(false);
         let inputs = Inputs {
             gpus,
-            started_at,
+            started_at: endpoint.started_at.clone(),
             inbox: Arc::clone(&inbox),
             watcher,
             busy,
+            files: files.clone(),
         };
-        let (dir, begun) = begin_on_thread(dir, &config, inputs)
+        let (dir, begun) = begin_on_thread(dir, place.clone(), inputs)
             .await
             .inspect_err(|_| {
                 closing.cancel();
@@ -92,9 +89,10 @@ impl Broker {
         let Begun { ready, ended } = begun;
         tokio::spawn(owners::watch(orders, Arc::clone(&inbox)));
         tokio::spawn(Arc::clone(&ready.stream).look_after());
+        let sharing = Arc::clone(&ready.sharing);
         app.open(ready);
         let stop = CancellationToken::new();
-        let life = Life {
+        let mut life = Life {
             config,
             dir,
             app,
@@ -104,12 +102,12 @@ impl Broker {
             is_busy,
             closing,
             stop: stop.clone(),
+            winners: None,
         };
-        life.announce(&endpoint).inspect_err(|_| {
-            life.closing.cancel();
-            life.inbox.tell(Input::Stop);
-            remove_socket(&life.config);
-        })?;
+        life.announce(&endpoint).inspect_err(|_| life.break_off())?;
+        life.winners = Winners::watch(&files, place, sharing)
+            .inspect_err(|error| tracing::error!(%error, "winners are not promoted"))
+            .ok();
         Ok(Self {
             endpoint,
             stop,
@@ -171,14 +169,25 @@ fn take(config: &Config) -> Result<Taken, ServeError> {
     })
 }
 
+fn endpoint(config: &Config, dir: &Directory, bound: SocketAddr) -> Endpoint {
+    Endpoint {
+        pid: std::process::id(),
+        version: crate::VERSION.to_owned(),
+        socket: config.socket.clone(),
+        address: bound.to_string(),
+        data_dir: dir.path().to_owned(),
+        started_at: rfc3339(wall_ms()),
+        started_by: config.started_by.clone(),
+    }
+}
+
 async fn begin_on_thread(
     dir: Directory,
-    config: &Config,
+    place: Place,
     inputs: Inputs,
 ) -> Result<(Directory, Begun), ServeError> {
-    let config_dir = config.config_dir.clone();
     let begun = tokio::task::spawn_blocking(move || {
-        let begun = begin(&dir, &config_dir, inputs)?;
+        let begun = begin(&dir, &place, inputs)?;
         Ok((dir, begun))
     });
     begun.await.map_err(|error| ServeError::System {
@@ -198,9 +207,17 @@ struct Life {
     is_busy: watch::Receiver<bool>,
     closing: CancellationToken,
     stop: CancellationToken,
+    winners: Option<Winners>,
 }
 
 impl Life {
+    /// Ends what has begun, since it cannot be found.
+    fn break_off(&self) {
+        self.closing.cancel();
+        self.inbox.tell(Input::Stop);
+        remove_socket(&self.config);
+    }
+
     fn announce(&self, endpoint: &Endpoint) -> Result<(), ServeError> {
         let failed = |detail: String| self.dir.unusable(format!("its endpoint: {detail}"));
         let mut line = serde_json::to_vec(endpoint).map_err(|error| failed(error.to_string()))?;
@@ -217,6 +234,8 @@ impl Life {
             () = count_refusals(&self.app, &self.inbox) => Ok(Outcome::Stopped),
             ended = &mut self.ended => Err(ended),
         };
+        // Nothing more is promoted; what has begun is concluded by the next broker.
+        self.winners = None;
         self.inbox.tell(Input::ShutDown);
         self.closing.cancel();
         self.server.end().await;

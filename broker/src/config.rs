@@ -22,8 +22,10 @@ pub struct Config {
     pub socket: Option<PathBuf>,
     /// Holds the journal, the token and the endpoint; made with mode 0700 where it is missing.
     pub data_dir: PathBuf,
-    /// Holds `policy.ron`; need not exist.
+    /// Holds `policy.ron`, `schema.ron` and what else configures; need not exist.
     pub config_dir: PathBuf,
+    /// The values that programs share; `shared.env` in `config_dir` where it is not given.
+    pub env: Option<PathBuf>,
     /// So many simulated GPUs in place of the real ones.
     pub simulate_gpus: Option<u32>,
     /// End after so long without a client's connection, a waiter or a lease.
@@ -47,6 +49,7 @@ impl Config {
             socket: Some(data_dir.join("warden.sock")),
             data_dir,
             config_dir: config_dir.into(),
+            env: None,
             simulate_gpus: None,
             until_idle: None,
             dev: false,

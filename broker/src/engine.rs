@@ -89,11 +89,16 @@ impl Desk {
         picture.await.map_err(|_| Failure::shutting_down())
     }
 
-    /// Asks, and waits for the answer.
-    pub(crate) async fn ask(&self, command: Command) -> Answer {
+    /// Asks; who waits for the answer does so later.
+    pub(crate) fn post(&self, command: Command) -> Result<oneshot::Receiver<Answer>, Failure> {
         let (to, answer) = oneshot::channel();
         self.put(Input::Ask { command, to })?;
-        answer
+        Ok(answer)
+    }
+
+    /// Asks, and waits for the answer.
+    pub(crate) async fn ask(&self, command: Command) -> Answer {
+        self.post(command)?
             .await
             .unwrap_or_else(|_| Err(Failure::shutting_down()))
     }
@@ -107,12 +112,13 @@ impl Desk {
             .unwrap_or_else(|_| Err(Failure::shutting_down()))
     }
 
-    /// Posts a lock, and waits for the grant, for the place in the queue, or for its end. Where
+    /// Posts a lock, which the rules may refuse, and waits for the grant, for the place in the queue, or for its end. Where
     /// this future is dropped before, the engine hears that the connection is gone.
     pub(crate) async fn lock(
         &self,
         request: Arc<warden::Request>,
         caller: warden::Caller,
+        refusal: Option<Box<warden::Refusal>>,
     ) -> Answer {
         let connection = self.connection();
         let (to, answer) = oneshot::channel();
@@ -120,6 +126,7 @@ impl Desk {
             request,
             caller,
             connection,
+            refusal,
             to,
         })?;
         let mut hung = Hung {

@@ -4,7 +4,8 @@
 //! inbox of the `engine`, which owns the arbiter and is worked by one thread at a time. There it is
 //! decided, journalled (`disk`) and applied; then the `stream` is told, and the connection gets its
 //! answer. Beside that, `owners` watches the processes that leases live with, and `gpus` finds what
-//! there is to hand out. `begin` and `broker` put it together.
+//! there is to hand out; `rules` follows `policy.ron`, `sharing`
+//! the configuration that programs share, and `winners` promotes what is put before it. `begin` and `broker` put it together.
 
 mod app;
 mod begin;
@@ -17,13 +18,17 @@ mod engine;
 mod error;
 mod gpus;
 mod http;
+mod module;
 #[cfg(feature = "bench")]
 pub mod noop;
 mod owners;
-mod policy_file;
 mod process;
 mod readiness;
+mod ring;
+mod rules;
+mod sharing;
 mod stream;
+mod winners;
 
 pub use broker::{Broker, serve};
 pub use config::{Config, DEFAULT_ADDR};

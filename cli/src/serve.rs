@@ -28,6 +28,7 @@ pub fn serve(broker: BrokerArgs, args: ServeArgs) -> anyhow::Result<Exit> {
     if let Some(socket) = args.socket {
         config.socket = (socket != Path::new("none")).then_some(socket);
     }
+    config.env = args.env;
     config.simulate_gpus = args.simulate_gpus;
     config.until_idle = args.until_idle;
     config.dev = args.dev;

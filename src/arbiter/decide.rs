@@ -50,6 +50,18 @@ impl Arbiter {
                 caller,
                 connection,
             } => self.acquire(now, request, caller, *connection),
+            Command::Rejoin {
+                request,
+                caller,
+                connection,
+                refusal,
+            } => {
+                let id = request.id.as_ref();
+                match id.and_then(|id| self.memory.request(id)) {
+                    Some(_) => self.acquire(now, request, caller, *connection),
+                    None => Err((**refusal).clone()),
+                }
+            }
             Command::Look {
                 request_id,
                 caller,

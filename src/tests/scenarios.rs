@@ -9,7 +9,10 @@ mod restarts;
 mod words;
 
 use warden::wire::{LockBody, Outcome, PriorityName};
-use warden::{Caller, Code, Command, Connection, Door, LeaseId, Policy, Refusal, Reply, RequestId};
+use warden::{
+    Caller, Code, Command, Connection, Door, LeaseId, Origin, Policy, Refusal, Reply, Request,
+    RequestId,
+};
 
 use crate::world::{Coverage, World, caller, gpu};
 
@@ -83,6 +86,25 @@ impl World<'_> {
             Ok(Reply::Waiting { .. }) => connection,
             other => panic!("{body:?} is answered with {other:?}"),
         }
+    }
+
+    /// Posts what the rules refuse, as one who may have posted it before.
+    fn comes_back(&mut self, body: &LockBody) -> Result<Reply, Refusal> {
+        let caller = caller();
+        let origin = Origin {
+            door: caller.door.clone(),
+            host: "here".into(),
+        };
+        let policy = self.arbiter.policy();
+        let refusal = Request::parse(body, &origin, policy, &self.gpus).expect_err("refused");
+        let request = Request::parse_under_any(body, &origin, policy, &self.gpus)?;
+        let connection = self.connection();
+        self.run(&Command::Rejoin {
+            request: request.into(),
+            caller,
+            connection,
+            refusal: Box::new(refusal.into()),
+        })
     }
 
     fn holders(&self) -> Vec<String> {

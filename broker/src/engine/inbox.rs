@@ -1,5 +1,6 @@
 //! The way in to the engine: bounded for whoever can be refused, always open for facts that must
-//! not be lost (of those there is at most one for each connection, lease or process).
+//! not be lost (of those there is at most one for each connection, lease, process or save of the
+//! policy).
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -36,6 +37,8 @@ pub(crate) enum Input {
         caller: warden::Caller,
         /// Where.
         connection: Connection,
+        /// Why the rules refuse it, unless it is one that was posted under others.
+        refusal: Option<Box<warden::Refusal>>,
         /// Hears of the grant, or of the place in the queue.
         to: oneshot::Sender<Answer>,
     },

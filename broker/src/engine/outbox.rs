@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use warden::wire::Outcome;
-use warden::{Arbiter, Change, Code, Connection, Event, LeaseId, Now, Reply, Request, RequestId};
+use warden::{
+    Arbiter, Change, Code, Connection, Event, LeaseId, Now, Policy, Reply, Request, RequestId,
+};
 
 use crate::clock::rfc3339;
 use crate::disk::journal::{Journal, JournalError};
@@ -35,6 +37,8 @@ pub(super) struct Outbox {
     waiting: HashMap<Connection, Waiting>,
     answers: Vec<(oneshot::Sender<Answer>, Answer)>,
     told: Vec<Told>,
+    /// Rules that hold as soon as that is committed.
+    policy: Option<Arc<Policy>>,
     failed: Option<JournalError>,
 }
 
@@ -47,6 +51,7 @@ impl Outbox {
             waiting: HashMap::new(),
             answers: Vec::new(),
             told: Vec::new(),
+            policy: None,
             failed: None,
         }
     }
@@ -81,12 +86,18 @@ impl Outbox {
                     self.fail(connection, failure);
                 }
             }
+            Change::PolicyChanged => self.policy = Some(Arc::new(arbiter.policy().clone())),
             _ => {}
         }
         if let Some(event) = arbiter.stream_event(now, change, &rfc3339) {
             self.told
                 .push(Told::new(arbiter.revision(), now.clock_ms, event));
         }
+    }
+
+    /// Other rules, once what they rest on is committed.
+    pub(super) fn new_policy(&mut self) -> Option<Arc<Policy>> {
+        self.policy.take()
     }
 
     /// A connection waits from here on.

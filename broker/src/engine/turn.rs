@@ -4,9 +4,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use tokio::sync::{oneshot, watch};
 use warden::snapshot::About;
-use warden::{Arbiter, Command, Connection, Now, Owner, Refusal, Reply, Start};
+use warden::{Arbiter, Command, Connection, Now, Owner, Policy, Refusal, Reply, Start};
 
 use crate::clock::{BEAT, Clock, rfc3339};
 use crate::disk::journal::{Journal, JournalError};
@@ -49,6 +50,8 @@ pub(crate) struct Engine {
     stream: Arc<Stream>,
     busy: watch::Sender<bool>,
     about: About,
+    /// The rules that hold, for whoever parses requests.
+    policy: Arc<ArcSwap<Policy>>,
     pictures: Vec<oneshot::Sender<warden::Snapshot>>,
     stopping: bool,
     failure: Option<JournalError>,
@@ -73,6 +76,7 @@ impl Engine {
             busy,
             about,
         } = parts;
+        let policy = Arc::new(ArcSwap::from_pointee(arbiter.policy().clone()));
         let mut engine = Self {
             clock: Clock::from(arbiter.clock_ms()),
             arbiter,
@@ -82,6 +86,7 @@ impl Engine {
             stream,
             busy,
             about,
+            policy,
             pictures: Vec::new(),
             stopping: false,
             failure: None,
@@ -108,6 +113,11 @@ impl Engine {
     /// What other threads read the clock by.
     pub(crate) fn clock(&self) -> Arc<crate::clock::Face> {
         self.clock.face()
+    }
+
+    /// The rules that hold, whenever they are looked at.
+    pub(crate) fn policy(&self) -> Arc<ArcSwap<Policy>> {
+        Arc::clone(&self.policy)
     }
 
     /// The state, to be looked at before it works.
@@ -223,6 +233,9 @@ impl Engine {
             .cover(self.arbiter.next_token(), self.arbiter.revision())
             .map_err(JournalError::Reserve)?;
         self.outbox.commit()?;
+        if let Some(policy) = self.outbox.new_policy() {
+            self.policy.store(policy);
+        }
         self.stream.publish(self.outbox.told());
         self.outbox.send_answers();
         for to in self.pictures.drain(..) {
@@ -240,8 +253,16 @@ impl Engine {
                 request,
                 caller,
                 connection,
+                refusal,
                 to,
-            } => self.lock(now, request, caller, connection, to),
+            } => {
+                if to.is_closed() {
+                    // Its connection closed while it stood before the engine.
+                    return;
+                }
+                self.outbox.wait(connection, &request, to);
+                self.lock(now, request, caller, connection, refusal);
+            }
             Input::Ask { command, to } => self.ask(now, &command, to),
             Input::Reset { to } => {
                 let owner_gone = self.stale_leases();
@@ -277,20 +298,24 @@ impl Engine {
         request: Arc<warden::Request>,
         caller: warden::Caller,
         connection: Connection,
-        to: oneshot::Sender<Answer>,
+        refusal: Option<Box<Refusal>>,
     ) {
-        if to.is_closed() {
-            // Its connection closed while it stood before the engine.
-            return;
-        }
-        self.outbox.wait(connection, &request, to);
         let wait = request.wait;
-        let acquire = Command::Acquire {
-            request,
-            caller: caller.clone(),
-            connection,
+        let asks = caller.clone();
+        let command = match refusal {
+            None => Command::Acquire {
+                request,
+                caller: asks,
+                connection,
+            },
+            Some(refusal) => Command::Rejoin {
+                request,
+                caller: asks,
+                connection,
+                refusal,
+            },
         };
-        match self.handle(now, &acquire) {
+        match self.handle(now, &command) {
             Ok(Reply::Waiting {
                 request_id,
                 superseded,

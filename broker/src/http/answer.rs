@@ -31,6 +31,9 @@ pub(crate) struct Extra {
     /// Who held what the request could use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) holders: Option<Vec<LeaseId>>,
+    /// What sort of fault it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stage: Option<String>,
 }
 
 /// A request that is answered with a problem.

@@ -1,5 +1,6 @@
-//! `GET /v1/events`: a picture, then everything that changes it.
+//! Streams of server-sent events: `GET /v1/events`, a picture, then everything that changes it.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,19 +11,30 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Response};
+use serde::Serialize;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use warden::StreamEvent;
 
 use crate::app::{App, Ready};
-use crate::http::answer::Failure;
+use crate::http::answer::{Failure, to_json};
 use crate::http::routes::Outcome;
 use crate::http::service::Guest;
-use crate::stream::{self as told, Begin, Reader};
+use crate::ring::{Entry, Reader};
+use crate::stream::{self as told, Told};
 
 /// How often a line is sent where nothing happens, so that nobody in between closes it.
 const KEEP_OPEN: Duration = Duration::from_secs(15);
-const COMMENT: Bytes = Bytes::from_static(b": open\n\n");
+/// What a resumed stream begins with.
+pub(super) const COMMENT: Bytes = Bytes::from_static(b": open\n\n");
+
+/// An event as server-sent text.
+pub(crate) fn write(id: u64, name: &str, data: &impl Serialize) -> Bytes {
+    let mut text = format!("id: {id}\nevent: {name}\ndata: ").into_bytes();
+    text.extend_from_slice(&to_json(data));
+    text.extend_from_slice(b"\n\n");
+    text.into()
+}
 
 pub(super) async fn events(
     State(app): State<Arc<App>>,
@@ -31,32 +43,19 @@ pub(super) async fn events(
 ) -> Outcome {
     let ready = app.ready()?;
     let hang_up = guest.line.hang_up.clone();
-    let resumed = last_event_id(request.headers()).map_or(Begin::Afresh, |last| {
-        ready.stream.resume(last, hang_up.clone())
-    });
+    let last = last_event_id(request.headers());
+    let resumed = last.and_then(|last| ready.stream.resume(last, hang_up.clone()));
     let (first, reader) = match resumed {
-        Begin::Resume(reader) => (COMMENT, reader),
-        Begin::Afresh => begin(ready, hang_up).await?,
+        Some(reader) => (COMMENT, reader),
+        None => begin(ready, hang_up).await?,
     };
-    let state = (Some(first), reader, app.closing.clone());
-    let chunks = stream::unfold(state, |(first, mut reader, closing)| async move {
-        let chunk = match first {
-            Some(first) => first,
-            None => next(&mut reader, &closing).await?,
-        };
-        Some((
-            Ok::<_, std::convert::Infallible>(chunk),
-            (None, reader, closing),
-        ))
-    });
-    let mut response = Response::new(Body::from_stream(chunks));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    Ok(respond(first, reader, app.closing.clone()))
 }
 
-async fn begin(ready: &Ready, hang_up: CancellationToken) -> Result<(Bytes, Reader), Failure> {
+async fn begin(
+    ready: &Ready,
+    hang_up: CancellationToken,
+) -> Result<(Bytes, Reader<Told>), Failure> {
     let (revision, first) = ready
         .status(|revision, status| {
             let snapshot = StreamEvent::Snapshot(Box::new(status));
@@ -66,7 +65,28 @@ async fn begin(ready: &Ready, hang_up: CancellationToken) -> Result<(Bytes, Read
     Ok((first, ready.stream.follow(revision, hang_up)))
 }
 
-async fn next(reader: &mut Reader, closing: &CancellationToken) -> Option<Bytes> {
+/// An answer that goes on for as long as somebody reads it and the broker runs.
+pub(super) fn respond<E: Entry>(
+    first: Bytes,
+    reader: Reader<E>,
+    closing: CancellationToken,
+) -> Response<Body> {
+    let state = (Some(first), reader, closing);
+    let chunks = stream::unfold(state, |(first, mut reader, closing)| async move {
+        let chunk = match first {
+            Some(first) => first,
+            None => next(&mut reader, &closing).await?,
+        };
+        Some((Ok::<_, Infallible>(chunk), (None, reader, closing)))
+    });
+    let mut response = Response::new(Body::from_stream(chunks));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn next<E: Entry>(reader: &mut Reader<E>, closing: &CancellationToken) -> Option<Bytes> {
     tokio::select! {
         () = closing.cancelled() => None,
         next = timeout(KEEP_OPEN, reader.next()) => match next {
@@ -77,7 +97,7 @@ async fn next(reader: &mut Reader, closing: &CancellationToken) -> Option<Bytes>
 }
 
 /// What the reader has already. Nonsense counts as nothing.
-fn last_event_id(headers: &HeaderMap) -> Option<u64> {
+pub(super) fn last_event_id(headers: &HeaderMap) -> Option<u64> {
     headers
         .get("last-event-id")?
         .to_str()

@@ -42,12 +42,11 @@ async fn post(ready: &Ready, guest: &Guest, request: Request) -> Outcome {
         door: caller.door.clone(),
         host: Arc::clone(&ready.host),
     };
-    let mut request = warden::Request::parse(&body, &origin, &ready.policy, &ready.gpus)
-        .map_err(Refusal::from)?;
+    let (mut request, refusal) = parse(ready, &body, &origin)?;
     if let Some(owner) = request.owner {
         request.owner = Some(check_owner(guest.line.peer, owner)?);
     }
-    let answered = ready.desk.lock(Arc::new(request), caller).await?;
+    let answered = ready.desk.lock(Arc::new(request), caller, refusal).await?;
     let Answered { reply, delivery } = answered;
     match reply {
         Reply::Granted { grant, .. } => {
@@ -63,6 +62,27 @@ async fn post(ready: &Ready, guest: &Guest, request: Request) -> Outcome {
             (None, None) => Ok(json(StatusCode::ACCEPTED, &view.to_wire(&rfc3339))),
         },
         other => Err(unexpected(&other)),
+    }
+}
+
+/// A request, and why the rules refuse it where they do and it may be one that was posted before:
+/// under other rules, or it would not be there.
+fn parse(
+    ready: &Ready,
+    body: &LockBody,
+    origin: &Origin,
+) -> Result<(warden::Request, Option<Box<Refusal>>), Refusal> {
+    let policy = ready.policy.load();
+    let refusal = match warden::Request::parse(body, origin, &policy, &ready.gpus) {
+        Ok(request) => return Ok((request, None)),
+        Err(error) => Refusal::from(error),
+    };
+    if body.request_id.is_none() {
+        return Err(refusal);
+    }
+    match warden::Request::parse_under_any(body, origin, &policy, &ready.gpus) {
+        Ok(request) => Ok((request, Some(Box::new(refusal)))),
+        Err(_) => Err(refusal),
     }
 }
 

@@ -13,7 +13,7 @@ use warden::{Caller, Code};
 use crate::app::App;
 use crate::http::answer::{Failure, json, json_bytes, to_json};
 use crate::http::service::Guest;
-use crate::http::{events, leases, lock};
+use crate::http::{config, events, leases, lock, reload};
 
 /// What a handler comes to.
 pub(crate) type Outcome = Result<Response<Body>, Failure>;
@@ -34,6 +34,9 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/v1/gpu/force-release", post(leases::force_release))
         .route("/v1/gpu/force-release-all", post(leases::force_release_all))
         .route("/v1/events", get(events::events))
+        .route("/v1/config", get(config::config))
+        .route("/v1/config/events", get(config::events))
+        .route("/v1/hot-reload", get(reload::look).post(reload::reload))
         .with_state(app);
     with_refusals(routes)
 }

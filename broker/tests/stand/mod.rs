@@ -4,7 +4,7 @@
 // Each test uses its own part of this, and is a test, helpers and all.
 #![allow(dead_code, clippy::expect_used, clippy::unwrap_used)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -62,6 +62,20 @@ pub fn config(dir: &TempDir) -> Config {
     config.addr = "127.0.0.1:0".to_owned();
     config.simulate_gpus = Some(2);
     config
+}
+
+/// The configuration directory of a broker in this folder, made.
+pub fn config_dir(dir: &TempDir) -> PathBuf {
+    let config = dir.path().join("config");
+    std::fs::create_dir_all(&config).unwrap();
+    config
+}
+
+/// Saves a file as most programs do: beside it, then in its place.
+pub fn save(path: &Path, text: &str) {
+    let beside = path.with_extension("new");
+    std::fs::write(&beside, text).unwrap();
+    std::fs::rename(&beside, path).unwrap();
 }
 
 impl Stand {
@@ -184,6 +198,37 @@ impl Stand {
             .expect("the status becomes as wanted")
     }
 
+    /// How a module that can be reloaded stands.
+    pub async fn module(&self, name: &str) -> Value {
+        let answer = self.call("GET", "/v1/hot-reload", None).await.json();
+        let modules = answer["modules"].as_array().unwrap();
+        let module = modules.iter().find(|module| module["name"] == name);
+        module
+            .unwrap_or_else(|| panic!("no {name} in {answer}"))
+            .clone()
+    }
+
+    /// Waits until a module stands as wanted.
+    pub async fn until_module(&self, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let look = async {
+            loop {
+                let module = self.module(name).await;
+                if wanted(&module) {
+                    return module;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, look)
+            .await
+            .expect("the module becomes as wanted")
+    }
+
+    /// The configuration directory, made.
+    pub fn config_dir(&self) -> PathBuf {
+        config_dir(&self.dir)
+    }
+
     /// Takes both GPUs, and says how to give them back.
     pub async fn hold_all(&self) -> Value {
         let granted = self.lock(json!({"client": "holder", "gpus": 2})).await;
@@ -252,8 +297,13 @@ pub struct Event {
 
 impl Events {
     pub async fn open(stand: &Stand, last: Option<u64>) -> Self {
+        Self::open_at("/v1/events", stand, last).await
+    }
+
+    /// A reader of another stream.
+    pub async fn open_at(path: &str, stand: &Stand, last: Option<u64>) -> Self {
         let stream = stand.connect().await;
-        Self::open_on(stream, stand, last).await
+        Self::open_on(stream, path, stand, last).await
     }
 
     /// A reader on a connection that buffers next to nothing.
@@ -262,14 +312,14 @@ impl Events {
         socket.set_recv_buffer_size(4_096).unwrap();
         let address = stand.address().parse().unwrap();
         let stream = socket.connect(address).await.unwrap();
-        Self::open_on(stream, stand, None).await
+        Self::open_on(stream, "/v1/events", stand, None).await
     }
 
-    async fn open_on(mut stream: TcpStream, stand: &Stand, last: Option<u64>) -> Self {
+    async fn open_on(mut stream: TcpStream, path: &str, stand: &Stand, last: Option<u64>) -> Self {
         let last = last
             .map(|id| format!("Last-Event-ID: {id}\r\n"))
             .unwrap_or_default();
-        let request = format!("{}{last}\r\n", stand.head("GET", "/v1/events"));
+        let request = format!("{}{last}\r\n", stand.head("GET", path));
         stream.write_all(request.as_bytes()).await.unwrap();
         let head = timeout(PATIENCE, read_head(&mut stream)).await.unwrap();
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");

@@ -275,6 +275,15 @@ fn a_lowered_limit_ends_neither_a_lease_nor_a_waiter() {
         assert_eq!(world.holders(), ["load-0", "patient"]);
         world.crash(false);
         assert_eq!(world.queue(), ["load-1", "share-1"]);
+        // Who comes back has its place, though it could not be posted anew.
+        refused(world.post(&load("load-1")), Code::InvalidRequest);
+        world.comes_back(&load("load-1")).expect("it waits");
+        refused(world.comes_back(&load("load-9")), Code::InvalidRequest);
+        let other = LockBody {
+            gpus: Some(2),
+            ..load("load-1")
+        };
+        refused(world.comes_back(&other), Code::RequestConflict);
 
         let policy = Box::new(Policy::default());
         world

@@ -1,0 +1,123 @@
+//! What the files say of shared keys, and what is other than before.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use warden::wire::config::{ConfigChange, KeyChange, LiveConfig};
+use warden_reload::files::{EnvMap, FaultKind, Problem};
+use warden_reload::promotion::Schema;
+
+/// Shared keys with their values.
+pub(super) type Values = BTreeMap<String, String>;
+
+/// The shared keys of a file.
+///
+/// # Errors
+/// Those whose values the schema does not allow; no value is told.
+pub(super) fn shared(env: &EnvMap, schema: &Schema) -> Result<Values, Problem> {
+    let shared = env.iter().filter(|(key, _)| schema.is_shared(key));
+    let wrong: Vec<String> = shared
+        .clone()
+        .filter_map(|(key, value)| schema.allows(key, value).err())
+        .collect();
+    if wrong.is_empty() {
+        let shared = shared.map(|(key, value)| (key.clone(), value.clone()));
+        return Ok(shared.collect());
+    }
+    Err(Problem::new(FaultKind::Invalid, wrong.join("; ")))
+}
+
+/// What is live and may go on to be.
+pub(super) fn still_shared(live: &LiveConfig, schema: &Schema) -> Values {
+    let values = live.values.iter();
+    values
+        .filter(|(key, _)| schema.is_shared(key))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
+
+/// What these values change, if anything.
+pub(super) fn change(
+    live: &LiveConfig,
+    values: &Values,
+    schema: &Schema,
+    at: String,
+) -> Option<ConfigChange> {
+    let keys: BTreeSet<&String> = live.values.keys().chain(values.keys()).collect();
+    let changed: BTreeMap<String, KeyChange> = keys
+        .into_iter()
+        .filter(|key| live.values.get(*key) != values.get(*key))
+        .map(|key| {
+            let old = live.values.get(key).filter(|_| schema.is_shared(key));
+            let change = KeyChange {
+                old: old.cloned(),
+                new: values.get(key).cloned(),
+            };
+            (key.clone(), change)
+        })
+        .collect();
+    (!changed.is_empty()).then(|| ConfigChange {
+        generation: live.generation + 1,
+        at,
+        changed,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use warden_reload::files::{Format as _, Ron};
+
+    use super::*;
+
+    fn schema(text: &str) -> Schema {
+        Ron::<Schema>::new().parse(text).unwrap()
+    }
+
+    fn live(pairs: &[(&str, &str)]) -> LiveConfig {
+        LiveConfig {
+            generation: 7,
+            at: String::new(),
+            values: values(pairs),
+        }
+    }
+
+    fn values(pairs: &[(&str, &str)]) -> Values {
+        let pairs = pairs.iter();
+        pairs
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    const SCHEMA: &str =
+        "{\"SIZE\": (type: whole, min: 1, max: 9, shared: true), \"KEY\": (type: text)}";
+
+    #[test]
+    fn only_shared_keys_leave_and_only_as_the_schema_allows() {
+        let schema = schema(SCHEMA);
+        let env = EnvMap::from(values(&[
+            ("SIZE", "3"),
+            ("KEY", "secret"),
+            ("OTHER", "secret"),
+        ]));
+        assert_eq!(shared(&env, &schema).unwrap(), values(&[("SIZE", "3")]));
+        let env = EnvMap::from(values(&[("SIZE", "44"), ("KEY", "secret")]));
+        let problem = shared(&env, &schema).unwrap_err();
+        assert!(problem.message.contains("SIZE"), "{}", problem.message);
+        assert!(!problem.message.contains("44"), "{}", problem.message);
+    }
+
+    #[test]
+    fn a_change_has_what_is_other_and_nothing_of_what_is_shared_no_more() {
+        let schema = schema(SCHEMA);
+        let before = live(&[("SIZE", "3"), ("KEY", "secret")]);
+        assert_eq!(still_shared(&before, &schema), values(&[("SIZE", "3")]));
+        let change = change(&before, &values(&[("SIZE", "4")]), &schema, String::new()).unwrap();
+        assert_eq!(change.generation, 8);
+        let size = &change.changed["SIZE"];
+        assert_eq!(
+            (size.old.as_deref(), size.new.as_deref()),
+            (Some("3"), Some("4"))
+        );
+        assert_eq!(change.changed["KEY"], KeyChange::default());
+        assert!(super::change(&before, &before.values, &schema, String::new()).is_none());
+    }
+}

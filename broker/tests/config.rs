@@ -1,0 +1,270 @@
+//! The configuration that programs share: what of it leaves the broker, in which order, and what
+//! becomes of it when files are broken and brokers end.
+
+// Helpers of tests are tests too.
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
+mod stand;
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use stand::{Event, Events, Stand, config_dir, save};
+use tempfile::TempDir;
+
+const SCHEMA: &str = r#"{
+    "SIZE": (type: whole, min: 1, max: 4096, shared: true, meaning: "How large a piece is"),
+    "MODE": (type: text, choices: ["fast", "good"], shared: true),
+    "API_KEY": (type: text, meaning: "For the other side"),
+}"#;
+const SECRET: &str = "do-not-tell";
+
+fn env(size: u32) -> String {
+    format!("# sizes\nSIZE={size}\nAPI_KEY={SECRET}\nUNKNOWN={SECRET}\n")
+}
+
+fn fill(dir: &Path, size: u32) {
+    save(&dir.join("schema.ron"), SCHEMA);
+    save(&dir.join("shared.env"), &env(size));
+}
+
+async fn filled(size: u32) -> Stand {
+    let dir = tempfile::tempdir().unwrap();
+    fill(&config_dir(&dir), size);
+    start(dir).await
+}
+
+async fn start(dir: TempDir) -> Stand {
+    let config = stand::config(&dir);
+    Stand::start(dir, config).await
+}
+
+async fn live(stand: &Stand) -> Value {
+    let answer = stand.call("GET", "/v1/config", None).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()
+}
+
+async fn open(stand: &Stand, last: Option<u64>) -> Events {
+    Events::open_at("/v1/config/events", stand, last).await
+}
+
+fn generation(live: &Value) -> u64 {
+    live["generation"].as_u64().unwrap()
+}
+
+fn is_change(event: &Event, changed: Value) {
+    assert_eq!(event.name, "changed", "{event:?}");
+    assert_eq!(event.data["generation"], event.id);
+    assert_eq!(event.data["changed"], changed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_shared_keys_are_told_and_a_save_is_told_at_once() {
+    let stand = filled(512).await;
+    let first = live(&stand).await;
+    assert_eq!(first["values"], json!({"SIZE": "512"}));
+    let mut events = open(&stand, None).await;
+    let event = events.next().await.unwrap();
+    assert_eq!((event.name.as_str(), &event.data), ("config", &first));
+    let config = stand.config_dir();
+    save(
+        &config.join("shared.env"),
+        &format!("{}MODE=good\n", env(1024)),
+    );
+    let event = events.next().await.unwrap();
+    assert_eq!(event.id, generation(&first) + 1);
+    is_change(
+        &event,
+        json!({"SIZE": {"old": "512", "new": "1024"}, "MODE": {"old": null, "new": "good"}}),
+    );
+    assert_eq!(
+        live(&stand).await["values"],
+        json!({"SIZE": "1024", "MODE": "good"})
+    );
+
+    // What is nobody's business changes nothing that anybody sees.
+    save(&config.join("shared.env"), "SIZE=1024\nAPI_KEY=another\n");
+    let event = events.next().await.unwrap();
+    is_change(&event, json!({"MODE": {"old": "good", "new": null}}));
+    for last in [first["generation"].as_u64().unwrap(), event.id - 1] {
+        let resumed = open(&stand, Some(last)).await.next().await.unwrap();
+        assert_eq!((resumed.name.as_str(), resumed.id), ("changed", last + 1));
+    }
+    for last in [event.id + 1, u64::MAX] {
+        let afresh = open(&stand, Some(last)).await.next().await.unwrap();
+        assert_eq!((afresh.name.as_str(), afresh.id), ("config", event.id));
+    }
+    stand.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_generation_outlives_the_broker_and_a_change_meanwhile_is_told() {
+    let mut last = 0;
+    let mut dir = tempfile::tempdir().unwrap();
+    for size in [1, 2, 2, 3] {
+        fill(&config_dir(&dir), size);
+        let stand = start(dir).await;
+        let now = live(&stand).await;
+        let fresh = u64::from(size != 2 || last < 2);
+        assert_eq!(generation(&now), last + fresh, "{now}");
+        if last > 0 && fresh == 1 {
+            let event = open(&stand, Some(last)).await.next().await.unwrap();
+            assert_eq!((event.name.as_str(), event.id), ("changed", last + 1));
+        }
+        last = generation(&now);
+        dir = stand.stop().await;
+    }
+    // A broken record cannot make it go back either.
+    fs::write(dir.path().join("data/config.json"), "{").unwrap();
+    let stand = start(dir).await;
+    assert!(generation(&live(&stand).await) > last);
+    stand.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_shared_no_more_is_gone_with_its_past() {
+    let stand = filled(77).await;
+    let before = live(&stand).await;
+    let mut events = open(&stand, None).await;
+    events.next().await.unwrap();
+    let config = stand.config_dir();
+    save(&config.join("shared.env"), &env(78));
+    events.next().await.unwrap();
+    save(
+        &config.join("schema.ron"),
+        &SCHEMA.replacen("shared: true, ", "", 1),
+    );
+    let event = events.next().await.unwrap();
+    is_change(&event, json!({"SIZE": {"old": null, "new": null}}));
+    assert_eq!(live(&stand).await["values"], json!({}));
+    let resumed = open(&stand, Some(generation(&before)))
+        .await
+        .next()
+        .await
+        .unwrap();
+    assert_eq!(resumed.name, "config");
+    assert_eq!(resumed.data["values"], json!({}));
+    stand.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_broken_changes_nothing_and_tells_no_value() {
+    let stand = filled(5).await;
+    let config = stand.config_dir();
+    let good = live(&stand).await;
+    let broken = [
+        (
+            "shared.env",
+            format!("SIZE=999999\nAPI_KEY={SECRET}\n"),
+            "invalid",
+        ),
+        (
+            "shared.env",
+            format!("SIZE=6\nAPI_KEY=\"{SECRET}\n"),
+            "syntax",
+        ),
+        (
+            "schema.ron",
+            "{\"SIZE\": (type: hole)}".to_owned(),
+            "syntax",
+        ),
+        (
+            "schema.ron",
+            "{\"SIZE\": (type: whole, min: 9, max: 1)}".to_owned(),
+            "invalid",
+        ),
+    ];
+    for (name, text, stage) in broken {
+        save(&config.join(name), &text);
+        let module = stand
+            .until_module("config", |module| module["state"] == "refused")
+            .await;
+        assert_eq!(module["last_error"]["stage"], stage, "{module}");
+        let refused = stand
+            .post("/v1/hot-reload", json!({"module": "config"}))
+            .await;
+        assert_eq!(refused.code(), "reload_refused");
+        let said = format!("{module} {}", refused.json());
+        assert!(!said.contains(SECRET) && !said.contains("999999"), "{said}");
+        assert_eq!(live(&stand).await, good, "{text}");
+        fill(&config, 5);
+        stand
+            .until_module("config", |module| module["state"] == "live")
+            .await;
+    }
+    // Broken at a start, too: what was live stays so until it is mended.
+    save(&config.join("schema.ron"), "(");
+    let dir = stand.stop().await;
+    let stand = start(dir).await;
+    assert_eq!(live(&stand).await, good);
+    fill(&stand.config_dir(), 6);
+    let answer = stand
+        .post("/v1/hot-reload", json!({"module": "config"}))
+        .await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(live(&stand).await["values"], json!({"SIZE": "6"}));
+    stand.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_winner_is_promoted_once_and_acknowledged() {
+    let stand = filled(16).await;
+    let config = stand.config_dir();
+    let mut events = open(&stand, None).await;
+    let first = events.next().await.unwrap();
+    fs::create_dir(config.join("winners")).unwrap();
+    let winner = json!({"id": "w-1", "values": {"SIZE": 32, "API_KEY": "other"}});
+    save(&config.join("winners/w-1.json"), &winner.to_string());
+    let event = events.next().await.unwrap();
+    assert_eq!(event.id, first.id + 1);
+    is_change(&event, json!({"SIZE": {"old": "16", "new": "32"}}));
+    let ack = acknowledged(&config, "w-1").await;
+    assert_eq!(ack["outcome"], "live", "{ack}");
+    assert_eq!(ack["generation"], event.id);
+    assert!(ack["live_after_ms"].is_u64(), "{ack}");
+    assert_eq!(ack["changed"], json!(["API_KEY", "SIZE"]));
+    let text = fs::read_to_string(config.join("shared.env")).unwrap();
+    assert!(
+        text.starts_with("# sizes\nSIZE=32\nAPI_KEY=other\n"),
+        "{text}"
+    );
+
+    let bad = json!({"id": "w-2", "values": {"SIZE": 99_999}});
+    save(&config.join("winners/w-2.json"), &bad.to_string());
+    let ack = acknowledged(&config, "w-2").await;
+    assert_eq!(ack["outcome"], "refused", "{ack}");
+    assert!(!ack.to_string().contains("99999"), "{ack}");
+
+    // Neither is promoted again by the next broker, whatever has happened to the file since.
+    save(&config.join("shared.env"), &env(17));
+    events.next().await.unwrap();
+    let dir = stand.stop().await;
+    let stand = start(dir).await;
+    save(
+        &config.join("winners/w-3.json"),
+        &json!({"id": "w-3", "values": {"MODE": "fast"}}).to_string(),
+    );
+    acknowledged(&config, "w-3").await;
+    assert_eq!(
+        live(&stand).await["values"],
+        json!({"SIZE": "17", "MODE": "fast"})
+    );
+    stand.stop().await;
+}
+
+async fn acknowledged(config: &Path, id: &str) -> Value {
+    let path = config.join(format!("promotions_ack/{id}.json"));
+    let look = async {
+        loop {
+            if let Ok(text) = fs::read(&path) {
+                return serde_json::from_slice(&text).unwrap();
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(stand::PATIENCE, look)
+        .await
+        .expect("it is acknowledged")
+}
