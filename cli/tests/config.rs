@@ -1,0 +1,183 @@
+//! `warden config` as a person types it, over files of the test's own, with no broker about.
+
+mod stand;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Output;
+
+use serde_json::Value;
+use stand::warden;
+use tempfile::TempDir;
+
+const SCHEMA: &str = r#"{
+    "SIZE": (type: whole, min: 64, max: 4096, shared: true),
+    "MODE": (choices: ["fast", "good"], shared: true),
+    "KEY": (),
+}"#;
+const ENV: &str = "# Ours\nSIZE=512\nKEY=s3cret\n";
+
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        folder.write("schema.ron", SCHEMA);
+        folder.write("checks.ron", r#"{"bad": (command: ["false"])}"#);
+        folder.write("shared.env", ENV);
+        folder
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn config(&self, args: &[&str]) -> Output {
+        let mut command = warden();
+        // A data directory without a broker.
+        command.env("WARDEN_DATA_DIR", self.0.path().join("data"));
+        command.args(["config", "--config-dir"]).arg(self.0.path());
+        command.args(args).output().unwrap()
+    }
+
+    /// What it prints, where all goes well.
+    fn says(&self, args: &[&str]) -> String {
+        let output = self.config(args);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        let args = [&["--json"], args].concat();
+        serde_json::from_str(&self.says(&args)).unwrap()
+    }
+
+    fn env(&self) -> String {
+        fs::read_to_string(self.0.path().join("shared.env")).unwrap()
+    }
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+#[test]
+fn values_are_set_looked_at_and_taken_back() {
+    let folder = Folder::new();
+    assert_eq!(folder.says(&["get"]), "SIZE=512\n");
+    let said = folder.says(&["set", "SIZE=1000", "MODE=good"]);
+    assert!(said.contains(": live after "), "{said}");
+    assert!(said.ends_with(": MODE, SIZE\n"), "{said}");
+    assert_eq!(folder.env(), "# Ours\nSIZE=1000\nKEY=s3cret\nMODE=good\n");
+    assert_eq!(folder.says(&["get", "SIZE"]), "SIZE=1000\n");
+    let json = folder.json(&["get"]);
+    assert_eq!(json["source"], "file");
+    assert_eq!(json["values"]["MODE"], "good");
+
+    folder.says(&["set", "KEY=an0ther"]);
+    assert_eq!(folder.says(&["diff", "1"]), "+MODE\nSIZE\n");
+    assert_eq!(
+        folder.says(&["--show", "diff", "1"]),
+        "+MODE: good\nSIZE: 512 → 1000\n"
+    );
+    assert_eq!(folder.says(&["diff", "0", "2"]), "KEY\n+MODE\nSIZE\n");
+    assert_eq!(folder.says(&["diff", "2", "1"]), "KEY\n");
+
+    folder.says(&["rollback", "1"]);
+    assert_eq!(folder.env(), "# Ours\nSIZE=1000\nKEY=s3cret\nMODE=good\n");
+    folder.says(&["rollback", "0"]);
+    assert_eq!(folder.env(), ENV);
+    let history = folder.json(&["history"]);
+    assert_eq!(history.as_array().unwrap().len(), 4);
+    assert_eq!(history[2]["by"], "rollback to 1");
+    let lines = folder.says(&["history"]);
+    assert_eq!(lines.lines().count(), 5, "{lines}");
+}
+
+#[test]
+fn nothing_tells_a_value_that_is_not_shared_unless_it_is_asked_to() {
+    let folder = Folder::new();
+    let mut said = Vec::new();
+    for args in [
+        &["get"][..],
+        &["set", "KEY=s3cret2"],
+        &["set", "KEY=s3cret3", "--check", "bad"],
+        &["set", "SIZE=s3cret4"],
+        &["--json", "set", "KEY=s3cret5"],
+        &["history"],
+        &["--json", "history"],
+        &["diff", "1"],
+        &["--json", "diff", "0", "3"],
+        &["get", "KEY"],
+        &["rollback", "0"],
+    ] {
+        let output = folder.config(args);
+        said.extend([output.stdout, output.stderr].concat());
+    }
+    for ack in fs::read_dir(folder.0.path().join("promotions_ack")).unwrap() {
+        said.extend(fs::read(ack.unwrap().path()).unwrap());
+    }
+    let said = String::from_utf8(said).unwrap();
+    assert!(!said.contains("s3cret"), "{said}");
+    assert!(said.contains("KEY"), "{said}");
+    assert!(folder.says(&["--show", "get"]).contains("KEY=s3cret\n"));
+    assert!(folder.says(&["--show", "history"]).contains("s3cret2"));
+}
+
+#[test]
+fn what_is_refused_or_put_back_is_no_success_and_says_why() {
+    let folder = Folder::new();
+    for (args, exit, said) in [
+        (
+            &["set", "SIZE=1"][..],
+            1,
+            "SIZE must be a whole number, 64 to 4,096",
+        ),
+        (
+            &["set", "NONE=1"],
+            1,
+            "NONE is no key that schema.ron knows",
+        ),
+        (
+            &["set", "SIZE=99", "--check", "bad"],
+            1,
+            "the check bad failed",
+        ),
+        (&["set", "SIZE"], 64, "KEY=VALUE"),
+        (&["set", "SIZE=99", "SIZE=98"], 64, "twice"),
+        (&["rollback", "9"], 1, "there is no promotion 9"),
+        (&["diff", "9"], 1, "there is no promotion 9"),
+        (&["get", "NONE"], 1, "NONE is not set, or not shared"),
+        (&["promote", "/nowhere/w.json"], 1, "no such file"),
+        (&["watch"], 69, "no broker"),
+    ] {
+        let output = folder.config(args);
+        let text = [output.stdout.clone(), output.stderr.clone()].concat();
+        let text = String::from_utf8(text).unwrap();
+        assert_eq!(code(&output), exit, "{args:?}: {text}");
+        assert!(text.contains(said), "{args:?}: {text}");
+    }
+    assert_eq!(folder.env(), ENV);
+}
+
+#[test]
+fn a_winner_is_promoted_once() {
+    let folder = Folder::new();
+    let winner = folder.write("w.json", r#"{"id": "w-7", "values": {"SIZE": 1000}}"#);
+    let winner = winner.to_str().unwrap();
+    let ack = folder.json(&["promote", winner]);
+    assert_eq!(ack["outcome"], "live");
+    assert_eq!(ack["changed"], serde_json::json!(["SIZE"]));
+    let written = folder.0.path().join("promotions_ack/w-7.json");
+    let written: Value = serde_json::from_slice(&fs::read(written).unwrap()).unwrap();
+    assert_eq!(written, ack);
+    let again = folder.config(&["promote", winner]);
+    assert_eq!(code(&again), 1);
+    let said = String::from_utf8(again.stderr).unwrap();
+    assert!(
+        said.contains("w-7 was promoted before, and is now live"),
+        "{said}"
+    );
+}
