@@ -46,11 +46,19 @@ pub(crate) struct Sharing {
     file: PathBuf,
     live: ArcSwap<LiveConfig>,
     ring: Arc<Ring<Told>>,
-    /// Why what the files say together is not live. Held while they are looked at, so that an older
-    /// look never comes after a newer one.
-    fault: Mutex<Option<Fault>>,
+    /// Held while the files are looked at, so that an older look never comes after a newer one.
+    seen: Mutex<Seen>,
     watches: [Watch; 2],
     followed: OnceLock<[Subscription; 4]>,
+}
+
+/// What came of the last look at the files.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Of the values that are live, where they are a file's.
+    sha256: Option<String>,
+    /// Why what the files say together is not live.
+    fault: Option<Fault>,
 }
 
 /// One event of the stream.
@@ -94,7 +102,7 @@ impl Sharing {
             file,
             live: ArcSwap::from_pointee(before),
             ring,
-            fault: Mutex::default(),
+            seen: Mutex::default(),
             followed: OnceLock::new(),
         });
         let look = || follow(&sharing, |sharing, (): &()| drop(sharing.look()));
@@ -143,14 +151,13 @@ impl Sharing {
     /// How it stands.
     pub(crate) fn module(&self) -> ReloadModule {
         let live = self.live();
-        let fault = self.standing_fault();
+        let (sha256, fault) = self.standing();
         ReloadModule {
             name: MODULE.to_owned(),
             kind: ReloadKind::Config,
             state: module::standing(fault.as_ref()),
             generation: live.generation,
-            // A hash of what few values could have had would tell them.
-            sha256: None,
+            sha256,
             since: live.at.clone(),
             last_error: fault.as_ref().map(module::error),
         }
@@ -181,15 +188,14 @@ impl Sharing {
         })
     }
 
-    fn standing_fault(&self) -> Option<Fault> {
-        let of_both = self.fault().clone();
+    /// The hash of the values that are live, and why what lies there is not.
+    fn standing(&self) -> (Option<String>, Option<Fault>) {
+        let seen = self.seen();
+        let (sha256, of_both) = (seen.sha256.clone(), seen.fault.clone());
+        drop(seen);
         let of_schema = || self.schema.state().fault.clone();
-        self.env
-            .state()
-            .fault
-            .clone()
-            .or_else(of_schema)
-            .or(of_both)
+        let of_env = self.env.state().fault.clone();
+        (sha256, of_env.or_else(of_schema).or(of_both))
     }
 
     /// Makes live what the files say now; the number of what is live then.
@@ -197,23 +203,31 @@ impl Sharing {
     /// # Errors
     /// Why what they say together is not.
     fn look(&self) -> Result<u64, Fault> {
-        let mut standing = self.fault();
-        let fault = self.bring_up().err();
-        if let Some(fault) = fault
-            .as_ref()
-            .filter(|fault| standing.as_ref() != Some(fault))
-        {
-            tracing::error!(module = MODULE, %fault, "refused; the last good one holds");
+        let mut seen = self.seen();
+        match self.bring_up() {
+            Ok(sha256) => {
+                *seen = Seen {
+                    sha256,
+                    fault: None,
+                };
+                Ok(self.live().generation)
+            }
+            Err(fault) => {
+                if seen.fault.as_ref() != Some(&fault) {
+                    tracing::error!(module = MODULE, %fault, "refused; the last good one holds");
+                }
+                seen.fault = Some(fault.clone());
+                Err(fault)
+            }
         }
-        standing.clone_from(&fault);
-        fault.map_or_else(|| Ok(self.live().generation), Err)
     }
 
-    fn bring_up(&self) -> Result<(), Fault> {
+    /// The hash of the values that are live after this, where they are a file's.
+    fn bring_up(&self) -> Result<Option<String>, Fault> {
         let (env, env_state) = self.env.snapshot();
         let (schema, schema_state) = self.schema.snapshot();
         if !is_known(&schema_state) {
-            return Ok(());
+            return Ok(None);
         }
         let live = self.live();
         let wanted = if is_known(&env_state) {
@@ -227,7 +241,7 @@ impl Sharing {
         };
         self.make_live(&live, values, &schema)?;
         match problem {
-            None => Ok(()),
+            None => Ok(env_state.sha256.clone()),
             Some(problem) => Err(problem.of(self.env.path())),
         }
     }
@@ -286,9 +300,9 @@ impl Sharing {
         })
     }
 
-    fn fault(&self) -> MutexGuard<'_, Option<Fault>> {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
         // What is in it is replaced as a whole: there is no half-done state to fear.
-        self.fault.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -154,6 +154,8 @@ async fn what_is_broken_changes_nothing_and_tells_no_value() {
     let stand = filled(5).await;
     let config = stand.config_dir();
     let good = live(&stand).await;
+    let sha256 = stand.module("config").await["sha256"].clone();
+    assert!(sha256.is_string());
     let broken = [
         (
             "shared.env",
@@ -182,6 +184,10 @@ async fn what_is_broken_changes_nothing_and_tells_no_value() {
             .until_module("config", |module| module["state"] == "refused")
             .await;
         assert_eq!(module["last_error"]["stage"], stage, "{module}");
+        assert_eq!(
+            module["sha256"], sha256,
+            "what is live is still the same file: {module}"
+        );
         let refused = stand
             .post("/v1/hot-reload", json!({"module": "config"}))
             .await;

@@ -12,7 +12,7 @@ use scripted::{Answer, client_of, problem, serve, status};
 use serde_json::{Value, json};
 use warden::Code;
 use warden_client::blocking;
-use warden_client::{Error, EventStream, FeedItem};
+use warden_client::{ConfigItem, Error, EventStream, FeedItem};
 
 fn events(list: &[(u64, &str, Value)]) -> Answer {
     let mut text = String::from(": hello\n\n");
@@ -150,4 +150,75 @@ fn a_feed_runs_by_itself_and_wakes_its_reader() {
         }
     }
     assert_eq!(words, ["connected", "snapshot 1", "gpus_changed 2", "gone"]);
+}
+
+fn config(generation: u64, size: &str) -> (u64, &'static str, Value) {
+    let data = json!({"generation": generation, "at": "t", "values": {"SIZE": size}});
+    (generation, "config", data)
+}
+
+fn resized(generation: u64, old: &str, new: &str) -> (u64, &'static str, Value) {
+    let changed = json!({"SIZE": {"old": old, "new": new}});
+    let data = json!({"generation": generation, "at": "t", "changed": changed});
+    (generation, "changed", data)
+}
+
+#[tokio::test]
+async fn the_configuration_is_followed_through_restarts_and_from_the_start_after_nonsense() {
+    let mut answers = vec![
+        events(&[config(7, "4")]),
+        events(&[resized(9, "3", "9")]),
+        Answer::Json(503, "", problem(503, "not_ready", json!({}))),
+        events(&[config(5, "1"), resized(6, "1", "2")]),
+    ];
+    let (address, asked) = serve(move |_| answers.pop().unwrap_or(Answer::Silence));
+    let (client, _dir) = client_of(address);
+    let mut stream = client.config_events();
+    let mut said = Vec::new();
+    let mut live = None;
+    while said.len() < 9 {
+        let item = tokio::time::timeout(Duration::from_secs(20), stream.next()).await;
+        said.push(
+            match item.unwrap_or_else(|_| panic!("nothing after {said:?}")) {
+                ConfigItem::Connected { .. } => "connected".to_owned(),
+                ConfigItem::Config(config) => {
+                    let size = config.values["SIZE"].clone();
+                    live = Some(config);
+                    format!("all {size}")
+                }
+                ConfigItem::Changed(change) => {
+                    let live = live.as_mut().expect("everything comes first");
+                    live.fold(&change);
+                    format!("{} {}", live.generation, live.values["SIZE"])
+                }
+                ConfigItem::Disconnected { error } => match error {
+                    Error::Unreachable { .. } => "gone".to_owned(),
+                    Error::Protocol { .. } => "nonsense".to_owned(),
+                    other => format!("{:?}", other.code()),
+                },
+            },
+        );
+    }
+    assert_eq!(
+        said,
+        [
+            "connected",
+            "all 1",
+            "6 2",
+            "gone",
+            "Some(NotReady)",
+            "connected",
+            "nonsense",
+            "connected",
+            "all 4",
+        ]
+    );
+    let resumed: Vec<_> = asked
+        .try_iter()
+        .map(|asked| asked.header("last-event-id").map(str::to_owned))
+        .collect();
+    assert_eq!(
+        resumed,
+        [None, Some("6".to_owned()), Some("6".to_owned()), None]
+    );
 }

@@ -22,10 +22,14 @@ pub(super) async fn look(
 ) -> Outcome {
     let ready = app.ready()?;
     guest.operator()?;
+    // Who looks waits where somebody is about to write down what goes live.
+    let sharing = Arc::clone(&ready.sharing);
+    let config = tokio::task::spawn_blocking(move || sharing.module()).await;
+    let config = config.map_err(|_| Failure::shutting_down())?;
     let answer = HotReload {
         // This broker takes on no new code: what it reloads are files, and those always.
         enabled: false,
-        modules: vec![ready.rules.module(), ready.sharing.module()],
+        modules: vec![ready.rules.module(), config],
     };
     Ok(json(StatusCode::OK, &answer))
 }
