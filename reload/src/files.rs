@@ -23,17 +23,23 @@
 //!   ends nothing: the file is watched on.
 //! - Nothing is locked while a callback runs.
 
+mod echo;
 mod env;
 mod env_serde;
 mod fault;
 mod folder;
 mod format;
 mod hot;
+mod inbox;
+mod keeper;
 mod lookup;
+mod native;
+mod network;
 mod program;
 mod read;
 mod ron_keys;
 mod service;
+mod settle;
 mod state;
 mod subscription;
 mod typed;

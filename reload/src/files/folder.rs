@@ -1,6 +1,7 @@
 //! The files of one folder, as a value like any other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::ops::Deref;
@@ -40,22 +41,26 @@ impl Deref for Listing {
     }
 }
 
-/// Reads a folder into the text that [`Listed`] takes.
-pub(crate) fn list(folder: &Path, extension: &str) -> Found {
-    match attempt(folder, extension) {
+/// Reads a folder into the text that [`Listed`] takes, without the names that have a writer.
+pub(crate) fn list(folder: &Path, extension: &str, without: &BTreeSet<OsString>) -> Found {
+    match attempt(folder, extension, without) {
         Ok(found) => found,
         Err(error) => super::read::refused(&error),
     }
 }
 
-fn attempt(folder: &Path, extension: &str) -> io::Result<Found> {
+fn attempt(folder: &Path, extension: &str, without: &BTreeSet<OsString>) -> io::Result<Found> {
     if !fs::metadata(folder)?.is_dir() {
         let message = "this is a file and no folder; put a folder in its place";
         return Ok(Found::Refused(Problem::new(FaultKind::NotAFile, message)));
     }
     let mut names = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
-        let Ok(name) = entry?.file_name().into_string() else {
+        let name = entry?.file_name();
+        if without.contains(&name) {
+            continue;
+        }
+        let Ok(name) = name.into_string() else {
             continue;
         };
         let path = Path::new(&name);

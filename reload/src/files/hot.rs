@@ -1,5 +1,7 @@
 //! One file and the value that it stands for.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -12,8 +14,9 @@ use super::env::EnvMap;
 use super::fault::{Fault, FaultKind, Problem};
 use super::folder;
 use super::format::Format;
+use super::inbox::FileId;
 use super::read::{self, Found, Source};
-use super::service::{FileId, Files};
+use super::service::Files;
 use super::state::{FileState, Reloaded, Watching};
 use super::subscription::{Mailbox, News, Subscription};
 use crate::check::sha256;
@@ -224,8 +227,10 @@ struct Callbacks<T> {
 /// A cell as who watches sees it.
 pub(crate) trait Watched: Send + Sync {
     fn path(&self) -> &Path;
-    /// What the path names now.
-    fn find(&self) -> Found;
+    /// What the path is to name.
+    fn source(&self) -> &Source;
+    /// What the path names now; of a folder, without these names.
+    fn find(&self, without: &BTreeSet<OsString>) -> Found;
     /// Takes in what was found, or finds it first.
     fn take(&self, found: Option<Found>) -> Result<Reloaded, Fault>;
     fn watching(&self, watching: Watching);
@@ -303,6 +308,7 @@ impl<T: Send + Sync + 'static> Cell<T> {
             state: Arc::clone(&state),
         }));
         drop(last);
+        tracing::debug!(path = %self.path.display(), generation, "a file went live");
         let change = Change {
             old: Arc::clone(&former.value),
             new: value,
@@ -320,13 +326,13 @@ impl<T: Send + Sync + 'static> Cell<T> {
         generation
     }
 
-    /// The value stays, and the file stands otherwise.
-    fn restate(&self, otherwise: impl FnOnce(&mut FileState)) {
+    /// The value stays, and the file stands otherwise; whether it does.
+    fn restate(&self, otherwise: impl FnOnce(&mut FileState)) -> bool {
         let live = self.live.load_full();
         let mut state = (*live.state).clone();
         otherwise(&mut state);
         if state == *live.state {
-            return;
+            return false;
         }
         let state = Arc::new(state);
         self.live.store(Arc::new(Live {
@@ -337,15 +343,19 @@ impl<T: Send + Sync + 'static> Cell<T> {
         for mailbox in states {
             mailbox.post(Arc::clone(&state));
         }
+        true
     }
 
     fn refuse(&self, problem: Problem) -> Fault {
         let fault = problem.of(&self.path);
         let told = fault.clone();
-        self.restate(move |state| {
+        let news = self.restate(move |state| {
             state.present = true;
             state.fault = Some(told);
         });
+        if news {
+            tracing::warn!(%fault, kind = %fault.kind, "a file is not taken; its last good value stays");
+        }
         fault
     }
 }
@@ -355,16 +365,20 @@ impl<T: Send + Sync + 'static> Watched for Cell<T> {
         &self.path
     }
 
-    fn find(&self) -> Found {
+    fn source(&self) -> &Source {
+        &self.source
+    }
+
+    fn find(&self, without: &BTreeSet<OsString>) -> Found {
         match &self.source {
             Source::File => read::read(&self.path, self.format.rules()),
-            Source::Folder(extension) => folder::list(&self.path, extension),
+            Source::Folder(extension) => folder::list(&self.path, extension, without),
         }
     }
 
     fn take(&self, found: Option<Found>) -> Result<Reloaded, Fault> {
         let _one = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = match found.unwrap_or_else(|| self.find()) {
+        let bytes = match found.unwrap_or_else(|| self.find(&BTreeSet::new())) {
             Found::Bytes(bytes) => bytes,
             Found::Refused(problem) => return Err(self.refuse(problem)),
             Found::Absent => {

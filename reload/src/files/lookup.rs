@@ -18,6 +18,8 @@ pub(crate) struct Step {
     pub name: OsString,
     /// Whether it decides which file is read: the file itself, or a link.
     pub decides: bool,
+    /// The last one: the file itself, or where there would be one.
+    pub is_last: bool,
 }
 
 /// Every name that is looked up, in order, as far as there is something.
@@ -40,6 +42,7 @@ pub(crate) fn steps(path: &Path) -> Vec<Step> {
             folder: at.clone(),
             name,
             decides: left.is_empty(),
+            is_last: left.is_empty(),
         };
         let target = fs::symlink_metadata(&whole).and_then(|metadata| {
             if metadata.is_symlink() {
@@ -92,4 +95,57 @@ pub(crate) fn folders(path: &Path) -> Vec<PathBuf> {
         }
     }
     folders
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn every_folder_is_named_in_which_something_is_looked_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().canonicalize().unwrap();
+        fs::create_dir_all(real.join("data/1")).unwrap();
+        fs::create_dir(real.join("config")).unwrap();
+        fs::write(real.join("data/1/file"), "").unwrap();
+        symlink("1", real.join("data/now")).unwrap();
+        symlink("../data/now/file", real.join("config/file")).unwrap();
+        let path = real.join("config/file");
+        let within: Vec<(String, bool)> = steps(&path)
+            .iter()
+            .filter_map(|step| {
+                let inside = step.folder.join(&step.name);
+                let inside = inside.strip_prefix(&real).ok()?;
+                Some((inside.to_str()?.to_owned(), step.decides))
+            })
+            .filter(|(inside, _)| !inside.is_empty())
+            .collect();
+        let expected = [
+            ("config", false),
+            ("config/file", true),
+            ("data", false),
+            ("data/now", true),
+            ("data/1", false),
+            ("data/1/file", true),
+        ];
+        assert_eq!(
+            within,
+            expected.map(|(path, decides)| (path.to_owned(), decides))
+        );
+        let decide = [real.join("config"), real.join("data"), real.join("data/1")];
+        assert_eq!(folders(&path), decide);
+    }
+
+    #[test]
+    fn a_loop_and_what_is_not_there_come_to_an_end() {
+        let folder = tempfile::tempdir().unwrap();
+        symlink("b", folder.path().join("a")).unwrap();
+        symlink("a", folder.path().join("b")).unwrap();
+        assert!(steps(&folder.path().join("a")).len() > LINKS_MAX);
+        let last = steps(&folder.path().join("none/file")).pop().unwrap();
+        assert_eq!((last.name.to_str(), last.is_last), (Some("none"), false));
+        assert!(!steps(Path::new("relative")).is_empty());
+    }
 }

@@ -1,64 +1,80 @@
-//! Watches all files of a process: one thread, and one number that orders their changes.
+//! The handle on all watched files of a process: one thread, and one number that orders their
+//! changes.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use super::folder::{Listed, Listing};
 use super::format::Format;
 use super::hot::{Cell, HotFile, Watched};
+use super::inbox::{FileId, Inbox, Opened};
+use super::keeper::Keeper;
 use super::read::Source;
+use super::state::Watching;
 
-/// Which file, among those of one service.
-pub(crate) type FileId = u64;
+/// How long a new file waits to be looked at by a thread that another one keeps busy, before it is
+/// read by who opened it.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Watches files. Clones are the same; everything ends when the last of them, and of its files, is
 /// dropped.
 #[derive(Clone)]
 pub struct Files {
-    shared: Arc<Shared>,
+    service: Arc<Service>,
 }
 
-struct Shared {
+struct Service {
+    inbox: Arc<Inbox>,
     generation: Arc<Mutex<u64>>,
-    cells: Mutex<(FileId, BTreeMap<FileId, Arc<dyn Watched>>)>,
-    stopped: Arc<AtomicBool>,
+    last_id: AtomicU64,
+    /// Why there is no thread.
+    off: Option<String>,
 }
 
-impl Drop for Shared {
+impl Drop for Service {
     fn drop(&mut self) {
-        self.stopped.store(true, Ordering::Release);
+        self.inbox.tell(|state| state.stop = true);
     }
 }
 
 impl Files {
-    /// Begins to watch, by itself where the system does not help: [`FileState`](super::FileState)
-    /// says which.
+    /// Begins to watch. Where the system does not tell of changes, files are looked at four times
+    /// a second; [`FileState::watching`](super::FileState::watching) says so, and why.
     #[must_use]
     pub fn start() -> Self {
-        let stopped = Arc::new(AtomicBool::new(false));
-        let shared = Arc::new(Shared {
-            generation: Arc::default(),
-            cells: Mutex::default(),
-            stopped,
-        });
-        let weak = Arc::downgrade(&shared);
-        let run = move || {
-            while let Some(shared) = weak.upgrade() {
-                let cells: Vec<_> = shared.cells().1.values().cloned().collect();
-                drop(shared);
-                for cell in cells {
-                    let _ = cell.take(None);
-                }
-                thread::sleep(Duration::from_millis(20));
-            }
-        };
-        let _ = thread::Builder::new().name("files".to_owned()).spawn(run);
-        Self { shared }
+        Self::with(None)
+    }
+
+    /// Begins to watch without the system's help, for a reason that a person is shown.
+    #[must_use]
+    pub fn start_polling(why: impl Into<String>) -> Self {
+        Self::with(Some(why.into()))
+    }
+
+    fn with(polling: Option<String>) -> Self {
+        let inbox = Arc::new(Inbox::default());
+        let hears = Arc::clone(&inbox);
+        let thread = thread::Builder::new().name("files".to_owned());
+        let thread = thread.spawn(move || Keeper::new(hears, polling).run());
+        let off = thread
+            .err()
+            .map(|error| format!("there is no thread to watch files: {error}"));
+        if let Some(why) = &off {
+            tracing::error!(%why, "files are not watched");
+        }
+        Self {
+            service: Arc::new(Service {
+                inbox,
+                generation: Arc::default(),
+                last_id: AtomicU64::new(0),
+                off,
+            }),
+        }
     }
 
     /// Reads the file at once, and again whenever it changes. Until it holds something that the
@@ -74,7 +90,8 @@ impl Files {
     }
 
     /// Lists the files of a folder that have this extension (`"json"`), and again whenever one
-    /// comes, goes or changes. Until there is such a folder, the listing is empty.
+    /// comes, goes or changes; one that somebody is writing is not listed. Until there is such a
+    /// folder, the listing is empty.
     #[must_use]
     pub fn open_folder(&self, path: impl Into<PathBuf>, extension: &str) -> HotFile<Listing> {
         let folder: PathBuf = path.into();
@@ -92,14 +109,31 @@ impl Files {
         initial: F::Value,
         format: F,
     ) -> HotFile<F::Value> {
-        let generation = Arc::clone(&self.shared.generation);
+        let service = &self.service;
+        let generation = Arc::clone(&service.generation);
         let cell = Arc::new(Cell::new(path, source, initial, format, generation));
-        let _ = cell.take(None);
-        let mut cells = self.shared.cells();
-        cells.0 += 1;
-        let id = cells.0;
-        cells.1.insert(id, Arc::clone(&cell) as Arc<dyn Watched>);
-        drop(cells);
+        let id: FileId = service.last_id.fetch_add(1, Ordering::Relaxed);
+        let read_here = || {
+            // What is wrong is told by its state.
+            let _ = cell.take(None);
+        };
+        if let Some(why) = &service.off {
+            cell.watching(Watching::Off { why: why.clone() });
+            read_here();
+        } else {
+            let (done, told) = sync_channel(0);
+            service.inbox.tell(|state| {
+                state.opened.push(Opened {
+                    id,
+                    cell: Arc::clone(&cell) as Arc<dyn Watched>,
+                    done,
+                });
+            });
+            // Nothing is ever sent: the other end goes when the file was looked at.
+            if let Err(std::sync::mpsc::RecvTimeoutError::Timeout) = told.recv_timeout(PATIENCE) {
+                read_here();
+            }
+        }
         HotFile::new(cell, id, self.clone())
     }
 
@@ -107,26 +141,22 @@ impl Files {
     #[must_use]
     pub fn generation(&self) -> u64 {
         *self
-            .shared
+            .service
             .generation
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn close(&self, id: FileId) {
-        let closed = self.shared.cells().1.remove(&id);
-        drop(closed);
-    }
-}
-
-impl Shared {
-    fn cells(&self) -> MutexGuard<'_, (FileId, BTreeMap<FileId, Arc<dyn Watched>>)> {
-        self.cells.lock().unwrap_or_else(PoisonError::into_inner)
+        self.service.inbox.tell(|state| state.closed.push(id));
     }
 }
 
 impl fmt::Debug for Files {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Files").finish_non_exhaustive()
+        let mut files = f.debug_struct("Files");
+        files
+            .field("generation", &self.generation())
+            .finish_non_exhaustive()
     }
 }

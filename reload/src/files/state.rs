@@ -32,6 +32,11 @@ pub enum Watching {
         /// Why the system does not tell.
         why: String,
     },
+    /// They are not: nothing but a forced reload takes them in.
+    Off {
+        /// What the program could not get from the system.
+        why: String,
+    },
 }
 
 /// What [`HotFile::force_reload`](super::HotFile::force_reload) did.

@@ -4,6 +4,7 @@
 //! both sides were measured in turns in the same run.
 
 mod arbiter;
+mod files;
 mod frame;
 mod http;
 mod idle;
@@ -34,6 +35,8 @@ enum What {
     Frame,
     /// From an edit of a render function to its first frame.
     Reload,
+    /// From a save to a live value, beside what others offer.
+    Files,
     /// What the window costs while nothing happens.
     Idle,
 }
@@ -59,6 +62,7 @@ pub fn run(options: &Options) -> Result<()> {
             What::Http => http::measure()?,
             What::Frame => frame::measure()?,
             What::Reload => [reload::measure()?, plain::measure()?].concat(),
+            What::Files => files::measure()?,
             What::Idle => idle::measure()?,
         });
     }
