@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Handle, Runtime};
+use warden::policy::Policy;
 use warden::snapshot::Snapshot;
 use warden_client::{Client, Endpoint, Error, FeedItem};
 use warden_view::{LinkState, Picture};
@@ -123,6 +124,13 @@ impl Feed {
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.standing.state == LinkState::Live
+    }
+
+    /// The rules that hold in the broker, while it answers.
+    #[must_use]
+    pub fn policy(&self) -> Option<&Policy> {
+        let snapshot = self.snapshot.as_ref().filter(|_| self.is_live());
+        snapshot.map(Snapshot::policy)
     }
 
     /// Asks the broker anew now, and starts one where that is allowed and none answers.

@@ -6,6 +6,7 @@ use warden_toolkit as _;
 
 mod broker;
 mod clock;
+mod config;
 mod cost;
 mod editor;
 mod failed;
@@ -22,9 +23,9 @@ mod project;
 mod report;
 mod restart;
 mod run;
-mod themes;
 
 pub use clock::WindowClock;
+pub use config::{Config, Settings};
 pub use cost::ThreadClock;
 pub use feed::{Feed, Setup, Wake};
 pub use host::{Host, Parts};
@@ -35,4 +36,3 @@ pub use keep::{Keeper, Kept};
 pub use options::{Options, Report};
 pub use project::Projection;
 pub use run::run;
-pub use themes::Themes;

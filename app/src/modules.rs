@@ -11,8 +11,8 @@ use warden_view::{
 };
 
 use crate::clock::unix_ms;
+use crate::config::Config;
 use crate::hot::{Entry, Hot};
-use crate::themes::Themes;
 
 /// Puts how everything stands into the picture's words, and keeps what takes longest to say.
 #[derive(Debug, Default)]
@@ -32,8 +32,8 @@ struct Said {
 }
 
 impl Modules {
-    /// The hot modules first, in the order in which they draw, then the operator's themes.
-    pub fn all(&mut self, hot: &Hot, themes: &Themes) -> Arc<[Module]> {
+    /// The hot modules first, in the order in which they draw, then the files.
+    pub fn all(&mut self, hot: &Hot, config: &Config) -> Arc<[Module]> {
         let code = hot.entries().enumerate().map(|(at, entry)| {
             let Some(status) = hot.status(entry.name) else {
                 let state = match hot.functions(at) {
@@ -49,7 +49,7 @@ impl Modules {
             self.code(entry, &status, &hot.artifact(entry.name))
         });
         let code: Vec<Module> = code.collect();
-        code.into_iter().chain(themes.modules()).collect()
+        code.into_iter().chain(config.modules()).collect()
     }
 
     fn code(&mut self, entry: &Entry, status: &reload::Status, artifact: &str) -> Module {
@@ -72,6 +72,7 @@ impl Modules {
             sha256: running.map_or_else(Default::default, |running| running.sha256().into()),
             stage: status.stage.map(|(at, since)| (stage(at), unix_ms(since))),
             progress: status.progress.as_ref().map(progress),
+            noticed: Text::default(),
             newer: status.newer,
             watch: Some(match status.watch {
                 reload::Watch::Off => Watch::Off,

@@ -3,12 +3,13 @@
 //! A frame counts as shown when the next one begins, since by then it was handed to the display; so
 //! whoever has something to say about a frame has it followed by another.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use warden_reload::{Failure, Generation};
+use warden_view::{Module, ModuleKind, Text};
 
 use crate::options::Report;
 
@@ -23,6 +24,8 @@ pub struct Reporter {
     failure: Option<Failure>,
     /// Modules whose file is another than what runs.
     newer: BTreeSet<String>,
+    /// Generation and fault of each file.
+    files: BTreeMap<String, (u32, Option<Text>)>,
 }
 
 impl Reporter {
@@ -36,6 +39,7 @@ impl Reporter {
             shown: None,
             failure: None,
             newer: BTreeSet::new(),
+            files: BTreeMap::new(),
         }
     }
 
@@ -155,6 +159,26 @@ impl Reporter {
         if changed {
             self.tell_with_frame(json!({ "event": "newer", "module": module, "newer": newer }));
         }
+    }
+
+    /// How a file stands, as the frame that is being made shows it; told when that changes.
+    pub fn file(&mut self, module: &Module) {
+        if self.level.is_none() || module.kind == ModuleKind::Code {
+            return;
+        }
+        let failure = module.failure.as_ref();
+        let said = failure.map(|failure| failure.message.clone());
+        let stands = (module.generation, said);
+        if self.files.get(&*module.name) == Some(&stands) {
+            return;
+        }
+        self.tell_with_frame(json!({
+            "event": "file",
+            "module": &*module.name,
+            "generation": module.generation,
+            "fault": stands.1.as_deref(),
+        }));
+        self.files.insert(module.name.to_string(), stands);
     }
 
     /// What the frame that is being made cost.

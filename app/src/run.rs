@@ -7,12 +7,12 @@ use anyhow::{Context as _, anyhow};
 use warden_client::{Endpoint, Find};
 use warden_toolkit::{eframe, egui};
 
+use crate::config::Config;
 use crate::feed::{Feed, Setup, Wake};
 use crate::host::{Host, Parts, absolute};
 use crate::hot::Hot;
 use crate::keep::{Keeper, Kept};
 use crate::options::Options;
-use crate::themes::Themes;
 use crate::{broker, hot};
 
 /// Opens the window and blocks until it is closed.
@@ -50,7 +50,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     // The broker is sought and the code is loaded while the window opens.
     let hot = start_hot(options, &data_dir, &kept, &wake)?;
     let feed = Feed::start(setup, wake.clone()).context("starting the feed")?;
-    let themes = Themes::load(config_dir.as_deref());
+    let config = Config::open(config_dir.as_deref(), &kept, &wake);
     let native = native_options(&kept);
     let options = options.clone();
     let opened = eframe::run_native(
@@ -58,13 +58,13 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         native,
         Box::new(move |creation| {
             let ctx = &creation.egui_ctx;
-            ctx.set_zoom_factor(kept.zoom);
+            ctx.set_zoom_factor(config.settings().zoom);
             // The first to set it is the only one.
             let _ = context.set(ctx.clone());
             let mut parts = Parts {
                 hot,
                 feed,
-                themes,
+                config,
                 kept,
                 keeper,
                 wake,

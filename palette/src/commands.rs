@@ -3,8 +3,8 @@
 use ui_kit::scene::{Scene, Selected};
 use ui_kit::wish::Wish;
 use warden_view::{
-    Action, Column, Dialog, GenerationRow, GenerationState, Module, ModuleKind, ModuleState, Panel,
-    Phase, Sort, Target, Watch,
+    Action, Column, Dialog, Form, GenerationRow, GenerationState, Module, ModuleKind, ModuleState,
+    Panel, Phase, Setting, SettingsFile, Sort, Target, Text, Watch,
 };
 
 use crate::entry::{Deed, Entry, Kind, Zoom};
@@ -22,6 +22,7 @@ pub(crate) fn all(scene: &Scene<'_>) -> Vec<Entry> {
     for module in scene.picture.reload.modules.iter() {
         of_module(module, &mut entries);
     }
+    settings(scene, &mut entries);
     entries
 }
 
@@ -224,8 +225,8 @@ fn returnable(module: &Module) -> impl Iterator<Item = &GenerationRow> {
 }
 
 fn panels(entries: &mut Vec<Entry>) {
-    const CAPS: [&str; 7] = [
-        "Ctrl+1", "Ctrl+2", "Ctrl+3", "Ctrl+4", "Ctrl+5", "Ctrl+6", "Ctrl+7",
+    const CAPS: [&str; 8] = [
+        "Ctrl+1", "Ctrl+2", "Ctrl+3", "Ctrl+4", "Ctrl+5", "Ctrl+6", "Ctrl+7", "Ctrl+8",
     ];
     for (panel, cap) in Panel::ALL.into_iter().zip(CAPS) {
         let deed = Deed::Wish(Wish::Front(panel));
@@ -244,6 +245,61 @@ fn themes(scene: &Scene<'_>, entries: &mut Vec<Entry>) {
         let entry = Entry::new(Kind::Theme, &theme.id, &*theme.name, set(&theme.id));
         let in_use = theme.id == window.theme;
         entries.push(entry.about(if in_use { "in use" } else { "" }));
+    }
+}
+
+/// Every setting, the files that they are in, and what a few choices can be set to at once.
+fn settings(scene: &Scene<'_>, entries: &mut Vec<Entry>) {
+    let mut place = 0;
+    for file in scene.picture.settings.files.iter() {
+        for setting in file.keys.iter() {
+            let key = format!("{}/{}", file.name, setting.key);
+            let title = format!("Set {}", setting.key);
+            let about = format!("{}, now {}", file.title.to_lowercase(), setting.value);
+            let deed = Deed::Wish(Wish::Setting(place));
+            entries.push(Entry::new(Kind::Setting, &key, title, deed).about(about));
+            place += 1;
+            values(file, setting, entries);
+        }
+        let module = file.name.clone();
+        let title = format!("Open {} in the editor", file.name);
+        let deed = Deed::Push(Action::EditFile { module });
+        entries.push(Entry::new(Kind::Setting, &file.name, title, deed).about(&*file.path));
+    }
+    if let Some(theme) = scene.theme() {
+        let module = theme.id.clone();
+        let deed = Deed::Push(Action::EditFile { module });
+        let entry = Entry::new(Kind::Theme, "/edit", "Edit the theme in use", deed);
+        entries.push(entry.about(&*theme.name));
+    }
+}
+
+/// What a setting of the window's can be set to at once. The theme has entries of its own, and the
+/// broker's rules are not changed in passing.
+fn values(file: &SettingsFile, setting: &Setting, entries: &mut Vec<Entry>) {
+    if !file.own || &*setting.key == "theme" || !file.locked.is_empty() {
+        return;
+    }
+    let flag = [Text::from("true"), Text::from("false")];
+    let of: &[Text] = match &setting.form {
+        Form::Typed => return,
+        Form::Flag => &flag,
+        Form::Choice(of) => of,
+    };
+    for value in of.iter().filter(|value| **value != setting.value) {
+        let word = match (&setting.form, &**value) {
+            (Form::Flag, "true") => "on",
+            (Form::Flag, _) => "off",
+            (_, word) => word,
+        };
+        let deed = Deed::Push(Action::SetSetting {
+            file: file.name.clone(),
+            key: setting.key.clone(),
+            value: value.clone(),
+        });
+        let key = format!("{}/{}/{word}", file.name, setting.key);
+        let title = format!("Set {} to {word}", setting.key);
+        entries.push(Entry::new(Kind::Setting, &key, title, deed).about(&*setting.meaning));
     }
 }
 

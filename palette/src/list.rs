@@ -164,13 +164,7 @@ fn row(ui: &Ui, rect: Rect, ink: &Ink<'_>, entry: &Entry, lit: bool) -> bool {
     let response = ui.interact(rect, row_id(entry), Sense::CLICK);
     response.widget_info(|| WidgetInfo::selected(Role::ListBoxOption, enabled, lit, spoken(entry)));
     let painter = ui.painter();
-    if lit {
-        painter.rect_filled(rect, 0.0, ink.selected);
-        let edge = Rect::from_min_size(rect.min, vec2(4.0, rect.height()));
-        painter.rect_filled(edge, 0.0, ink.accent);
-    } else if response.hovered() {
-        painter.rect_filled(rect, 0.0, ink.row_hovered);
-    }
+    paint::highlight(painter, rect, ink, lit, response.hovered());
     let y = rect.center().y;
     let left = rect.left() + ink.theme.spacing.pad - ink.theme.shape.strong;
     let mut right = rect.right() - ink.theme.spacing.pad;

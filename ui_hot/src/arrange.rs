@@ -77,7 +77,12 @@ fn fitting(room: Vec2) -> Layout {
     let queue = room.x - side - if three { gpus } else { 0.0 };
     let mut columns = vec![(pane(Panel::Queue), queue), (SIDE, side)];
     let timeline = pane(Panel::Timeline);
-    let mut tabs = vec![timeline, pane(Panel::Events), pane(Panel::Reload)];
+    let mut tabs = vec![
+        timeline,
+        pane(Panel::Events),
+        pane(Panel::Reload),
+        pane(Panel::Settings),
+    ];
     if three {
         columns.insert(0, (pane(Panel::Gpus), gpus));
     } else {

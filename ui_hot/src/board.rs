@@ -12,7 +12,9 @@ use warden_view::{Layout, Panel};
 
 use crate::paint::{self, Hand};
 use crate::scene::{Scene, Selected};
-use crate::{arrange, control, detail, events, gpus, holders, queue, reload, timeline, words};
+use crate::{
+    arrange, control, detail, events, gpus, holders, queue, reload, settings, timeline, words,
+};
 
 pub(crate) fn show(ui: &mut Ui, room: Rect, scene: &mut Scene<'_>) {
     let layout = arrange::in_room(&scene.memory.layout, room.size());
@@ -79,6 +81,7 @@ impl Behavior<Panel> for Board<'_, '_> {
             Panel::Timeline => timeline::show(ui, body, scene),
             Panel::Events => events::show(ui, body, scene),
             Panel::Reload => reload::show(ui, body, scene),
+            Panel::Settings => settings::show(ui, body, scene),
         }
         paint::mend_corner(ui.painter(), rect, &self.scene.ink);
         response
@@ -169,7 +172,7 @@ impl Board<'_, '_> {
             Panel::Timeline => timeline::head(ui, room, scene),
             Panel::Events => events::head(ui, room, scene),
             Panel::Reload => reload::head(ui, room, scene),
-            Panel::Gpus => {}
+            Panel::Gpus | Panel::Settings => {}
         }
         if dragged {
             UiResponse::DragStarted

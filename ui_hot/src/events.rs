@@ -5,7 +5,7 @@ use warden_toolkit::egui::{
 };
 use warden_view::{EventRow, Selection, Tone};
 
-use crate::control::{self, Field};
+use crate::control::{self, Field, Holds};
 use crate::paint::{self, Hand};
 use crate::queue;
 use crate::scene::Scene;
@@ -29,6 +29,8 @@ pub(crate) fn head(ui: &mut Ui, room: Rect, scene: &mut Scene<'_>) {
         id: filter_id(),
         hint: "filter events…",
         name: "Filter events",
+        limit: Field::LIMIT,
+        holds: Holds::Filter,
     };
     field.show(ui, &scene.ink, rect, &mut scene.memory.events_filter);
 }

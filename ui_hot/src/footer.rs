@@ -92,9 +92,7 @@ fn whole(scene: &Scene<'_>, word: &str) -> String {
 
 /// Keys, from the right. Gives where they begin.
 fn keys(ui: &Ui, rect: Rect, scene: &mut Scene<'_>) -> f32 {
-    let window = &scene.picture.window;
-    let theme = window.themes.iter().find(|theme| theme.id == window.theme);
-    let name = theme.map_or("theme", |theme| &*theme.name);
+    let name = scene.theme().map_or("theme", |theme| &*theme.name);
     let right = pos2(rect.right() - 8.0, rect.center().y);
     // Placed from the right, made from the left: the focus goes in reading order.
     let before = |at: Pos2, cap, label| pos2(at.x - key_width(ui, scene, cap, label) - 16.0, at.y);

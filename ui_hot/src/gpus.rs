@@ -64,13 +64,7 @@ fn card(ui: &Ui, rect: Rect, scene: &mut Scene<'_>, at: usize, gpu: &Gpu) {
     let ink = &scene.ink;
     let painter = ui.painter();
     let inner = rect.shrink2(vec2(ink.theme.shape.line, 0.0));
-    if selected {
-        painter.rect_filled(inner, 0.0, ink.selected);
-        let edge = Rect::from_min_size(inner.min, vec2(4.0, inner.height()));
-        painter.rect_filled(edge, 0.0, ink.accent);
-    } else if response.hovered() {
-        painter.rect_filled(inner, 0.0, ink.row_hovered);
-    }
+    paint::highlight(painter, inner, ink, selected, response.hovered());
     let (left, right) = (rect.left() + ink.theme.spacing.pad, rect.right() - 16.0);
     let y = |dy: f32| rect.top() + dy;
     let label = Hand::head(ink, ink.accent);

@@ -264,8 +264,7 @@ fn ground(
         let edge = Rect::from_min_size(inner.min, vec2(12.0, inner.height()));
         paint::hazard(painter, edge, ink.alarm, ink);
     } else if selected {
-        let edge = Rect::from_min_size(inner.min, vec2(4.0, inner.height()));
-        painter.rect_filled(edge, 0.0, ink.accent);
+        paint::edge(painter, inner, ink.accent);
     }
     paint::rule(painter, rect, rect.bottom() - 0.5, ink);
 }

@@ -6,7 +6,7 @@ use warden_toolkit::egui::{Event, FocusDirection, Id, Key, Modifiers, Rect, Ui};
 use warden_view::{Action, Dialog, Layout, Panel, Selection, Sort};
 
 use crate::scene::{Scene, Selected};
-use crate::{board, queue};
+use crate::{board, queue, settings};
 
 /// The keys as the sheet lists them: group, key, what it does. Those with Alt, and Ctrl with +
 /// and −, are the host's; Ctrl+K is the palette's.
@@ -17,7 +17,7 @@ pub(crate) const SHEET: &[(&str, &str, &str)] = &[
     ("Look", "PgUp PgDn", "ten rows up or down"),
     ("Look", "Home End", "first or last row"),
     ("Look", "Enter", "show the selected row in full"),
-    ("Look", "Ctrl+1 … 7", "a panel: GPUs, queue, holders, …"),
+    ("Look", "Ctrl+1 … 8", "a panel: GPUs, queue, … settings"),
     ("Look", "Esc", "one step back; never acts"),
     ("Reload", "Ctrl+Alt+R", "reload all code and files"),
     ("Reload", "Ctrl+Alt+Z", "take the newest generation back"),
@@ -39,7 +39,7 @@ pub(crate) fn handle(ui: &Ui, scene: &mut Scene<'_>, room: Rect) {
     if let Some(wish) = Wish::take(ui.ctx()) {
         grant(ui, scene, room, wish);
     }
-    let typing = typing(ui);
+    let typing = typing(ui, scene);
     if scene.memory.dialog.is_some() || palette_is_over(ui, scene) {
         return;
     }
@@ -75,9 +75,13 @@ fn palette_is_over(ui: &Ui, scene: &Scene<'_>) -> bool {
     scene.memory.palette.is_some() && drawn
 }
 
-fn typing(ui: &Ui) -> bool {
+fn typing(ui: &Ui, scene: &Scene<'_>) -> bool {
     ui.ctx().memory(|memory| {
-        memory.has_focus(queue::filter_id()) || memory.has_focus(crate::events::filter_id())
+        memory.has_focus(queue::filter_id())
+            || memory.has_focus(crate::events::filter_id())
+            || memory
+                .focused()
+                .is_some_and(|id| settings::is_field(scene, id))
     })
 }
 
@@ -89,7 +93,7 @@ fn tables_focused(ui: &Ui) -> bool {
 }
 
 fn windows_keys(ui: &Ui, scene: &mut Scene<'_>, room: Rect) {
-    const NUMBERS: [Key; 7] = [
+    const NUMBERS: [Key; 8] = [
         Key::Num1,
         Key::Num2,
         Key::Num3,
@@ -97,11 +101,12 @@ fn windows_keys(ui: &Ui, scene: &mut Scene<'_>, room: Rect) {
         Key::Num5,
         Key::Num6,
         Key::Num7,
+        Key::Num8,
     ];
     for (key, panel) in NUMBERS.into_iter().zip(Panel::ALL) {
         if pressed(ui, Modifiers::COMMAND, key) {
             board::front(scene, room, panel);
-            focus_panel(ui, panel);
+            focus_panel(ui, scene, panel);
         }
     }
     let shifted = Modifiers::COMMAND | Modifiers::SHIFT;
@@ -113,8 +118,9 @@ fn windows_keys(ui: &Ui, scene: &mut Scene<'_>, room: Rect) {
     }
 }
 
-fn focus_panel(ui: &Ui, panel: Panel) {
+fn focus_panel(ui: &Ui, scene: &Scene<'_>, panel: Panel) {
     let id = match panel {
+        Panel::Settings => return settings::focus(ui, scene, 0),
         Panel::Queue => queue::table_id(),
         Panel::Holders => crate::holders::list_id(),
         _ => return,
@@ -137,9 +143,13 @@ fn grant(ui: &Ui, scene: &mut Scene<'_>, room: Rect, wish: Wish) {
             .memory_mut(|memory| memory.request_focus(queue::filter_id())),
         Wish::Front(panel) => {
             board::front(scene, room, panel);
-            focus_panel(ui, panel);
+            focus_panel(ui, scene, panel);
         }
         Wish::Reveal => reveal(ui, scene, room),
+        Wish::Setting(place) => {
+            board::front(scene, room, Panel::Settings);
+            settings::focus(ui, scene, place);
+        }
     }
 }
 
@@ -166,7 +176,7 @@ fn reveal(ui: &Ui, scene: &mut Scene<'_>, room: Rect) {
         Selected::Gpu(_) => Panel::Gpus,
     };
     board::front(scene, room, panel);
-    focus_panel(ui, panel);
+    focus_panel(ui, scene, panel);
 }
 
 /// A palette that nobody draws is closed; a field loses the focus and then its text, a sorted table its sorting, a row its selection.
@@ -182,6 +192,10 @@ fn step_back(ui: &Ui, scene: &mut Scene<'_>, typing: bool) {
             }
             if id == crate::events::filter_id() {
                 scene.memory.events_filter.clear();
+            }
+            if settings::is_field(scene, id) {
+                // Before the field could take the lost focus for an order to save.
+                scene.memory.draft = None;
             }
         }
     } else if !scene.memory.filter.is_empty() {

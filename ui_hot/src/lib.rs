@@ -19,8 +19,10 @@ mod gpus;
 mod holders;
 mod keys;
 mod notice;
+mod page;
 mod queue;
 mod reload;
+mod settings;
 mod strip;
 mod timeline;
 

@@ -5,21 +5,18 @@ mod attempt;
 mod controls;
 mod history;
 mod memory;
-mod page;
 mod report;
 mod restart;
 mod said;
 
-use warden_toolkit::egui::{
-    Color32, Key, Modifiers, Rect, Response, ScrollArea, Ui, UiBuilder, pos2, vec2,
-};
+use warden_toolkit::egui::{Color32, Key, Modifiers, Rect, Response, Ui, pos2, vec2};
 use warden_view::{Action, Module, ModuleKind, ModuleState, OpenModule, ReloadFolds, Stage};
 
 use crate::control::{self, Button, Weight};
+use crate::page::{self, Page};
 use crate::paint::{self, Hand};
 use crate::scene::Scene;
 use crate::words;
-use page::Page;
 use ui_kit::keys;
 
 /// From this width on what was said stands beside what ran before.
@@ -64,29 +61,7 @@ pub(crate) fn head(ui: &mut Ui, room: Rect, scene: &mut Scene<'_>) {
 }
 
 pub(crate) fn show(ui: &mut Ui, body: Rect, scene: &mut Scene<'_>) {
-    let mut list = body;
-    list.max.y -= scene.ink.theme.shape.line;
-    let mut child = ui.new_child(UiBuilder::new().id_salt("modules").max_rect(list));
-    child.spacing_mut().item_spacing.y = 0.0;
-    let area = ScrollArea::vertical()
-        .id_salt("module rows")
-        .animated(false)
-        .auto_shrink(false);
-    area.show(&mut child, |ui| {
-        let top = ui.max_rect().top();
-        let mut page = Page {
-            ui,
-            ink: scene.live.clone(),
-            id: ui.scope_id().with("reload"),
-            left: list.left() + scene.live.theme.spacing.pad,
-            right: list.right() - 16.0,
-            y: top,
-            scene,
-        };
-        modules(&mut page);
-        let height = page.y - top;
-        ui.allocate_space(vec2(1.0, height));
-    });
+    page::scrolled(ui, body, scene, "reload", modules);
 }
 
 fn modules(page: &mut Page<'_, '_>) {
@@ -176,6 +151,11 @@ fn parts(page: &mut Page<'_, '_>, module: &Module) {
     if module.kind != ModuleKind::Code && module.failure.is_none() {
         let text = "It goes live when it is saved. Reload reads it again at once.";
         page.paragraph(text, &Hand::dim(&page.ink));
+        page.y += 4.0;
+    }
+    if !module.noticed.is_empty() {
+        let warn = Hand::body(&page.ink).coloured(page.ink.warn);
+        page.paragraph(&module.noticed, &warn);
         page.y += 4.0;
     }
     attempt::show(page, module);
@@ -279,7 +259,9 @@ fn row(page: &mut Page<'_, '_>, module: &Module, open: bool) -> Response {
 const NEWER: &str = "new build available";
 
 fn generation_word(module: &Module) -> String {
-    if module.generation == 0 {
+    if module.generation == 0 && module.kind != ModuleKind::Code {
+        "defaults".to_owned()
+    } else if module.generation == 0 {
         "no gen".to_owned()
     } else {
         format!("gen {:02}", module.generation)
@@ -294,7 +276,7 @@ fn since(page: &Page<'_, '_>, module: &Module) -> String {
     } else if module.since_ms > 0 {
         let span = words::span(page.scene.picture.clock.now_ms - module.since_ms);
         format!("since {}, {span} ago", page.scene.time(module.since_ms))
-    } else if module.generation == 0 {
+    } else if module.generation == 0 && module.kind == ModuleKind::Code {
         "nothing runs".to_owned()
     } else {
         String::new()

@@ -6,8 +6,8 @@ mod stage;
 
 use warden_toolkit::egui_kittest::SnapshotResults;
 use warden_view::{
-    Dialog, Layout, LinkState, Node, NodeKind, OpenModule, Panel, Picture, ReloadFolds, Selection,
-    UiMemory,
+    Dialog, Draft, Layout, LinkState, Node, NodeKind, OpenModule, Panel, Picture, ReloadFolds,
+    Selection, UiMemory, Verdict,
 };
 
 const THEMES: [&str; 2] = ["nerv", "light"];
@@ -131,6 +131,56 @@ fn reload() {
     );
 }
 
+/// The window with the settings in front.
+fn settings_in_front(draft: Option<Draft>) -> UiMemory {
+    UiMemory {
+        draft,
+        ..in_front(Panel::Settings)
+    }
+}
+
+fn draft(file: &str, key: &str, text: &str) -> Option<Draft> {
+    Some(Draft {
+        file: file.to_owned(),
+        key: key.to_owned(),
+        text: text.to_owned(),
+    })
+}
+
+#[test]
+fn settings() {
+    let memory = settings_in_front(None);
+    both("settings-1280", SMALL, &sample::busy(), &memory);
+    both("settings-1920", LARGE, &sample::busy(), &memory);
+}
+
+#[test]
+fn settings_whole() {
+    let mut results = SnapshotResults::new();
+    let wrong = Verdict::Wrong(sample::t("must be 0.2 to 5"));
+    let states = [
+        ("live", sample::busy(), None),
+        (
+            "wrong",
+            sample::settings::checked(sample::settings::WINDOW, "zoom", "11", wrong),
+            draft(sample::settings::WINDOW, "zoom", "11"),
+        ),
+        ("broken", sample::settings::broken(), None),
+        ("long", sample::settings::long(), None),
+        ("nowhere", sample::settings::nowhere(), None),
+    ];
+    for (state, picture, draft) in states {
+        for (place, size) in [("wide", WIDE), ("docked", DOCKED)] {
+            let memory = UiMemory {
+                draft: draft.clone(),
+                ..panel_alone(Panel::Settings, place == "docked")
+            };
+            let name = format!("settings-{state}-{place}");
+            add(&mut results, &name, &THEMES, size, &picture, &memory);
+        }
+    }
+}
+
 #[test]
 fn gpus() {
     both("gpus-1280", SMALL, &sample::busy(), &in_front(Panel::Gpus));
@@ -207,8 +257,15 @@ fn other_themes() {
     );
 }
 
-/// The window with the reload panel at its side, 360 px wide, or under the queue, as wide as it is.
 fn reload_panel(docked: bool, reload: ReloadFolds) -> UiMemory {
+    UiMemory {
+        reload,
+        ..panel_alone(Panel::Reload, docked)
+    }
+}
+
+/// The window with a panel at its side, 360 px wide, or under the queue, as wide as it is.
+fn panel_alone(alone: Panel, docked: bool) -> UiMemory {
     let pane = |panel: Panel| panel as u64 + 1;
     let mut nodes: Vec<Node> = Panel::ALL
         .iter()
@@ -219,7 +276,7 @@ fn reload_panel(docked: bool, reload: ReloadFolds) -> UiMemory {
         .collect();
     let others: Vec<u64> = Panel::ALL
         .into_iter()
-        .filter(|panel| !matches!(panel, Panel::Queue | Panel::Reload))
+        .filter(|panel| *panel != Panel::Queue && *panel != alone)
         .map(pane)
         .collect();
     let active = pane(Panel::Timeline);
@@ -227,7 +284,7 @@ fn reload_panel(docked: bool, reload: ReloadFolds) -> UiMemory {
         children: others,
         active,
     };
-    let (queue, panel) = (pane(Panel::Queue), pane(Panel::Reload));
+    let (queue, panel) = (pane(Panel::Queue), pane(alone));
     let (main, root) = if docked {
         (
             NodeKind::Stack(vec![(queue, 420.0), (20, 200.0)]),
@@ -242,7 +299,6 @@ fn reload_panel(docked: bool, reload: ReloadFolds) -> UiMemory {
     nodes.extend([(20, rest), (21, main), (22, root)].map(|(id, kind)| Node { id, kind }));
     UiMemory {
         layout: Layout { root: 22, nodes },
-        reload,
         ..UiMemory::default()
     }
 }

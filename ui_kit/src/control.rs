@@ -288,29 +288,143 @@ pub fn command(
     field.union(response.rect)
 }
 
+/// What takes the focus comes into sight.
+pub fn follow(response: Response) -> Response {
+    if response.gained_focus() {
+        response.scroll_to_me(None);
+    }
+    response
+}
+
+/// One of several, side by side.
+#[derive(Clone, Copy, Debug)]
+pub struct Choice<'a> {
+    /// For the focus; see [`Self::id_of`].
+    pub id: Id,
+    /// The accessible name of the whole, which those of its parts begin with.
+    pub name: &'a str,
+    /// Each in a word, and what it means; that may be empty.
+    pub of: &'a [(&'a str, &'a str)],
+    /// Which one it is now.
+    pub chosen: Option<usize>,
+    /// Whether another can be chosen.
+    pub enabled: bool,
+}
+
+impl Choice<'_> {
+    /// The part of that place.
+    #[must_use]
+    pub fn id_of(id: Id, place: usize) -> Id {
+        id.with(place)
+    }
+
+    /// How wide it will be.
+    pub fn width(&self, ui: &Ui, ink: &Ink<'_>) -> f32 {
+        let parts = self.of.iter().map(|(word, _)| Self::part(ui, ink, word));
+        parts.sum::<f32>() - ink.theme.shape.line * self.of.len().saturating_sub(1) as f32
+    }
+
+    fn part(ui: &Ui, ink: &Ink<'_>, word: &str) -> f32 {
+        (paint::width(ui.painter(), word, &Hand::label(ink, ink.text)) + 18.0).ceil()
+    }
+
+    /// Right of this point, centred on its height. Gives what it took, and which other one was
+    /// pressed.
+    pub fn show(self, ui: &Ui, ink: &Ink<'_>, at: Pos2) -> (Rect, Option<usize>) {
+        let mut pressed = None;
+        let height = ink.theme.spacing.button;
+        let mut whole = Rect::from_min_size(pos2(at.x, at.y - height / 2.0), vec2(0.0, height));
+        let mut x = at.x;
+        for (place, (word, hint)) in self.of.iter().enumerate() {
+            let size = vec2(Self::part(ui, ink, word), height);
+            let rect = Rect::from_min_size(pos2(x, whole.top()), size);
+            let response = self.show_part(ui, ink, rect, place, word);
+            if response.clicked() && self.chosen != Some(place) {
+                pressed = Some(place);
+            }
+            let response = follow(response);
+            if !hint.is_empty() {
+                response.on_hover_text(*hint);
+            }
+            whole.max.x = rect.right();
+            x = rect.right() - ink.theme.shape.line;
+        }
+        (whole, pressed)
+    }
+
+    fn show_part(&self, ui: &Ui, ink: &Ink<'_>, rect: Rect, place: usize, word: &str) -> Response {
+        let chosen = self.chosen == Some(place);
+        let sense = if self.enabled {
+            Sense::click()
+        } else {
+            Sense::hover()
+        };
+        let response = ui.interact(rect, Self::id_of(self.id, place), sense);
+        let name = format!("{}: {}", self.name, word.to_lowercase());
+        response
+            .widget_info(|| WidgetInfo::selected(Role::RadioButton, self.enabled, chosen, &name));
+        let colour = match (self.enabled, chosen) {
+            (false, _) => ink.dim,
+            (true, true) => ink.accent,
+            (true, false) => ink.text,
+        };
+        let fill = match () {
+            () if self.enabled && response.hovered() => ink.hovered,
+            () if chosen => ink.raised,
+            () => ink.panel,
+        };
+        let painter = ui.painter();
+        let line = ink.outline(ink.line_strong.gamma_multiply(0.7));
+        let corner = ink.theme.shape.rounding;
+        painter.rect(rect, corner, fill, line, StrokeKind::Inside);
+        if chosen {
+            let mark = Rect::from_min_max(rect.left_bottom() - vec2(0.0, 3.0), rect.max);
+            painter.rect_filled(mark, 0.0, colour);
+        }
+        paint::centred(painter, rect.center(), word, &Hand::label(ink, colour));
+        focus(ui, ink, rect, &response);
+        response
+    }
+}
+
 /// A field to type in.
 #[derive(Clone, Copy, Debug)]
-pub struct Field {
+pub struct Field<'a> {
     /// For the focus.
     pub id: Id,
     /// What an empty one says.
-    pub hint: &'static str,
+    pub hint: &'a str,
     /// The accessible name.
-    pub name: &'static str,
+    pub name: &'a str,
+    /// More characters are not taken.
+    pub limit: usize,
+    /// How it is outlined.
+    pub holds: Holds,
 }
 
-impl Field {
+/// What a field holds, as its outline tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// A filter: lit while there is one.
+    Filter,
+    /// A value: lit while it is being typed.
+    Value,
+    /// A value that cannot be.
+    Wrong,
+}
+
+impl Field<'_> {
     /// More than anybody types; a paste of a log does not slow the window down.
-    const LIMIT: usize = 256;
+    pub const LIMIT: usize = 256;
 
     /// Exactly there.
     pub fn show(self, ui: &mut Ui, ink: &Ink<'_>, rect: Rect, text: &mut String) -> Response {
         let focused = ui.ctx().memory(|memory| memory.has_focus(self.id));
-        let active = focused || !text.is_empty();
-        let line = if active {
-            ink.strong(ink.accent)
-        } else {
-            ink.outline(ink.line_strong)
+        let line = match self.holds {
+            Holds::Wrong => ink.strong(ink.alarm),
+            Holds::Filter if !text.is_empty() => ink.strong(ink.accent),
+            Holds::Filter | Holds::Value if focused => ink.strong(ink.accent),
+            Holds::Filter | Holds::Value => ink.outline(ink.line_strong),
         };
         let corner = ink.theme.shape.rounding;
         ui.painter()
@@ -323,7 +437,7 @@ impl Field {
             .margin(Margin::ZERO)
             .desired_width(inner.width())
             .hint_text(RichText::new(self.hint).color(ink.dim))
-            .char_limit(Self::LIMIT)
+            .char_limit(self.limit)
             .text_color(ink.text);
         // The palette's key, wherever the focus is; to egui it means "delete to the end".
         let response = keys::without(ui, Modifiers::COMMAND, Key::K, |ui| ui.put(inner, edit));

@@ -275,6 +275,26 @@ pub fn rule(painter: &Painter, rect: Rect, y: f32, ink: &Ink<'_>) {
     );
 }
 
+/// How wide the edge is that marks what is selected.
+pub const EDGE: f32 = 4.0;
+
+/// What lies behind a row: that it is selected, with an edge on its left, so that the colour alone
+/// does not say it; or that it is under the pointer.
+pub fn highlight(painter: &Painter, rect: Rect, ink: &Ink<'_>, selected: bool, hovered: bool) {
+    if selected {
+        painter.rect_filled(rect, 0.0, ink.selected);
+        edge(painter, rect, ink.accent);
+    } else if hovered {
+        painter.rect_filled(rect, 0.0, ink.row_hovered);
+    }
+}
+
+/// An edge on the left of a row.
+pub fn edge(painter: &Painter, rect: Rect, colour: Color32) {
+    let edge = Rect::from_min_size(rect.min, vec2(EDGE, rect.height()));
+    painter.rect_filled(edge, 0.0, colour);
+}
+
 /// What is left of something, as a bar that shrinks.
 pub fn bar(painter: &Painter, rect: Rect, part: f32, colour: Color32, ink: &Ink<'_>) {
     let rounding = ink.theme.shape.rounding.min(rect.height() / 2.0);

@@ -157,6 +157,13 @@ impl<'a> Scene<'a> {
         }
     }
 
+    /// The theme in use; none where there is none at all.
+    #[must_use]
+    pub fn theme(&self) -> Option<&'a ThemeName> {
+        let window = &self.picture.window;
+        window.themes.iter().find(|theme| theme.id == window.theme)
+    }
+
     /// The theme that follows the one in use; none where there is none at all.
     #[must_use]
     pub fn next_theme(&self) -> Option<&'a ThemeName> {

@@ -15,6 +15,8 @@ pub enum Wish {
     Filter,
     /// Bring a panel to the front, and give it the keyboard.
     Front(Panel),
+    /// Bring a setting into sight, and give it the keyboard: its place among all of them, from 0.
+    Setting(usize),
 }
 
 impl Wish {
@@ -27,6 +29,7 @@ impl Wish {
                 let place = Panel::ALL.iter().position(|other| *other == panel);
                 place.map_or(0, |place| place + 2)
             }
+            Self::Setting(place) => place + SETTINGS,
         };
         ctx.data_mut(|data| data.insert_temp::<usize>(id(), number));
         ctx.request_repaint();
@@ -46,10 +49,14 @@ impl Wish {
         match number {
             0 => Some(Self::Reveal),
             1 => Some(Self::Filter),
+            place if place >= SETTINGS => Some(Self::Setting(place - SETTINGS)),
             place => Panel::ALL.get(place - 2).copied().map(Self::Front),
         }
     }
 }
+
+/// The numbers of settings begin here: there are fewer panels.
+const SETTINGS: usize = 64;
 
 fn id() -> Id {
     Id::unique("warden wish")

@@ -63,6 +63,31 @@ pub enum Action {
         /// A [`crate::ThemeName::id`].
         id: Text,
     },
+    /// Say whether a setting could have this value: the answer is in
+    /// [`crate::Settings::checked`].
+    CheckSetting {
+        /// A [`crate::SettingsFile::name`].
+        file: Text,
+        /// A [`crate::Setting::key`].
+        key: Text,
+        /// As [`crate::Setting::value`] has it.
+        value: Text,
+    },
+    /// Give a setting this value and save its file.
+    SetSetting {
+        /// A [`crate::SettingsFile::name`].
+        file: Text,
+        /// A [`crate::Setting::key`].
+        key: Text,
+        /// As [`crate::Setting::value`] has it.
+        value: Text,
+    },
+    /// Show a file of settings or a theme in the operator's editor. What is not there yet is made
+    /// first, with what holds now.
+    EditFile {
+        /// A [`crate::Module::name`].
+        module: Text,
+    },
     /// Put text on the clipboard.
     CopyText {
         /// What to put there.

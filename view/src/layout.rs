@@ -19,11 +19,13 @@ pub enum Panel {
     Events,
     /// What can be reloaded.
     Reload,
+    /// What can be set.
+    Settings,
 }
 
 impl Panel {
-    /// All of them, in the order of their keys: Ctrl+1 to Ctrl+7.
-    pub const ALL: [Self; 7] = [
+    /// All of them, in the order of their keys: Ctrl+1 to Ctrl+8.
+    pub const ALL: [Self; 8] = [
         Self::Gpus,
         Self::Queue,
         Self::Holders,
@@ -31,6 +33,7 @@ impl Panel {
         Self::Timeline,
         Self::Events,
         Self::Reload,
+        Self::Settings,
     ];
 
     /// Its heading.
@@ -44,6 +47,7 @@ impl Panel {
             Self::Timeline => "Timeline",
             Self::Events => "Events",
             Self::Reload => "Reload",
+            Self::Settings => "Settings",
         }
     }
 }

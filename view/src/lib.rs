@@ -17,6 +17,7 @@ mod memory;
 mod picture;
 mod queue;
 mod reload;
+mod settings;
 mod theme;
 mod timeline;
 
@@ -26,7 +27,7 @@ pub use colour::Rgba;
 pub use fonts::Face;
 pub use layout::{Layout, Node, NodeKind, Panel};
 pub use memory::{
-    Column, Dialog, OpenDiagnostic, OpenModule, ReloadFolds, Selection, Sort, UiMemory,
+    Column, Dialog, Draft, OpenDiagnostic, OpenModule, ReloadFolds, Selection, Sort, UiMemory,
 };
 pub use picture::{Clock, Picture, Rules, Summary, Text, ThemeName, Window};
 pub use queue::{Gpu, GpuState, Holder, Waiter, Why, WhyCode};
@@ -35,6 +36,7 @@ pub use reload::{
     Migration, Mismatch, Module, ModuleKind, ModuleState, Probation, Progress, Reload, Restart,
     Stage, Timing, Watch,
 };
+pub use settings::{Checked, Form, Setting, Settings, SettingsFile, Verdict};
 pub use theme::{Colours, Fonts, Ornament, SHIPPED, Shape, Sizes, Spacing, Theme, ThemeError};
 pub use timeline::{Bar, DepthStep, EventRow, Timeline, Tone};
 
@@ -50,6 +52,7 @@ pub const SCHEMA: &str = concat!(
     include_str!("picture.rs"),
     include_str!("queue.rs"),
     include_str!("reload.rs"),
+    include_str!("settings.rs"),
     include_str!("theme.rs"),
     include_str!("timeline.rs"),
 );

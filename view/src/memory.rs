@@ -25,6 +25,20 @@ pub struct UiMemory {
     pub reload: ReloadFolds,
     /// What is typed in the command palette; `None` while it is closed.
     pub palette: Option<String>,
+    /// What is typed into a setting and not saved yet.
+    pub draft: Option<Draft>,
+}
+
+/// A setting's value as it is being typed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Draft {
+    /// A [`crate::SettingsFile::name`].
+    pub file: String,
+    /// A [`crate::Setting::key`].
+    pub key: String,
+    /// What is typed.
+    pub text: String,
 }
 
 /// What is unfolded in the reload panel.

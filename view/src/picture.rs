@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ActionRun, Broker, EventRow, Gpu, GpuState, Holder, Reload, Timeline, Waiter};
+use crate::{
+    ActionRun, Broker, EventRow, Gpu, GpuState, Holder, Reload, Settings, Timeline, Waiter,
+};
 
 /// Shared text: a clone costs a counter.
 pub type Text = Arc<str>;
@@ -36,6 +38,8 @@ pub struct Picture {
     pub events: Arc<[EventRow]>,
     /// What can be reloaded.
     pub reload: Reload,
+    /// What can be set.
+    pub settings: Settings,
     /// The operator's actions that are under way or whose result still shows, the oldest first.
     pub actions: Arc<[ActionRun]>,
 }

@@ -52,6 +52,8 @@ pub struct Module {
     pub stage: Option<(Stage, i64)>,
     /// How far the build is, while one is under way.
     pub progress: Option<Progress>,
+    /// How a change of the file is noticed, where that is not at once, and why; empty otherwise.
+    pub noticed: Text,
     /// A newer file lies there and was not asked for yet.
     pub newer: bool,
     /// What happens when the file changes by itself; `None` where there is nothing to choose, as for

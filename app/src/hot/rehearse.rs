@@ -1,13 +1,16 @@
 //! The rehearsal: new code draws where nobody sees it, on a copy of what the window shows.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use warden_reload::{Candidate, Rehearse, call};
+use warden_reload::{Candidate, HotModule, Rehearse, call};
 use warden_toolkit::egui;
 use warden_view::{Picture, Theme, UiMemory};
 
-use super::table::{Entry, Functions};
+use super::module;
+use super::place::Place;
+use super::table::{Entry, Functions, MODULES};
 
 /// How often it draws: what is laid out by the first pass shows in the second.
 const PASSES: u32 = 2;
@@ -87,6 +90,28 @@ impl Stage {
         *lock(&self.scratch) = Some(scratch);
         Ok(())
     }
+}
+
+/// Rehearses the library at `file` in this process, with what is told on the standard input: what a
+/// window with `--paranoid` starts this program for.
+///
+/// # Errors
+/// What went wrong; where the new code ends the process, it is not heard any more.
+pub fn rehearse(file: &std::path::Path) -> anyhow::Result<()> {
+    // Neither is built or loaded from here.
+    let place = Place {
+        artifacts: PathBuf::new(),
+        checkout: None,
+        staging: PathBuf::new(),
+        rehearser: None,
+    };
+    let stage = Stage::default();
+    let modules: Vec<HotModule> = MODULES
+        .iter()
+        .map(|entry| module(entry, &place, &stage))
+        .collect();
+    let stamp = warden_manifest::stamp!(shares: warden_toolkit);
+    Ok(warden_reload::rehearse_child(&modules, stamp, file)?)
 }
 
 fn draw(

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use warden_app::{
-    Entry, Feed, Functions, Host, Hot, Keeper, Kept, Options, Parts, Setup, Themes, Wake,
+    Config, Entry, Feed, Functions, Host, Hot, Keeper, Kept, Options, Parts, Setup, Wake,
 };
 use warden_client::Find;
 use warden_toolkit::egui_kittest::Harness;
@@ -40,6 +40,23 @@ pub fn entry(functions: Option<Functions>) -> Entry {
 
 /// A host that draws through `hot`, and sends this token to whoever listens at `address`.
 pub fn host_with(hot: Hot, address: &str, data_dir: &Path, token: PathBuf) -> Host {
+    host_of(hot, address, data_dir, token, None)
+}
+
+/// A host that nobody answers, with this folder of configuration.
+pub fn configured(functions: Functions, data_dir: &Path, config_dir: &Path) -> Host {
+    let hot = Hot::fixed(&[entry(Some(functions))]);
+    let token = data_dir.join("a-token");
+    host_of(hot, "127.0.0.1:9", data_dir, token, Some(config_dir))
+}
+
+fn host_of(
+    hot: Hot,
+    address: &str,
+    data_dir: &Path,
+    token: PathBuf,
+    config_dir: Option<&Path>,
+) -> Host {
     let endpoint = Find {
         addr: Some(address.to_owned()),
         data_dir: Some(data_dir.to_owned()),
@@ -56,7 +73,7 @@ pub fn host_with(hot: Hot, address: &str, data_dir: &Path, token: PathBuf) -> Ho
     let parts = Parts {
         hot,
         feed: Feed::start(setup, wake.clone()).unwrap(),
-        themes: Themes::load(None),
+        config: Config::open(config_dir, &kept, &wake),
         keeper: Keeper::new(data_dir.to_owned(), kept.clone()),
         kept,
         wake,

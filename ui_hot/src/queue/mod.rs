@@ -10,7 +10,7 @@ use warden_toolkit::egui::{
 };
 use warden_view::{LinkState, Selection, Target};
 
-use crate::control::{self, Field};
+use crate::control::{self, Field, Holds};
 use crate::paint::{self, Hand};
 use crate::scene::Scene;
 use crate::words;
@@ -68,6 +68,8 @@ fn filter(ui: &mut Ui, rect: Rect, scene: &mut Scene<'_>) {
         id: filter_id(),
         hint: "filter client, why, id…",
         name: "Filter queue and holders",
+        limit: Field::LIMIT,
+        holds: Holds::Filter,
     };
     if field.show(ui, &scene.ink, rect, text).changed() {
         // What matches best stands at the top, wherever the table was scrolled to.

@@ -213,18 +213,10 @@ fn ground(
     let mut inner = rect;
     inner.min.x += inset;
     inner.max.x -= inset;
-    if selected {
-        painter.rect_filled(inner, 0.0, ink.selected);
-    } else if response.hovered() {
-        painter.rect_filled(inner, 0.0, ink.row_hovered);
-    }
+    paint::highlight(painter, inner, ink, selected, response.hovered());
     if ending(scene, &waiter.request) {
         let edge = Rect::from_min_max(pos2(inner.right() - 24.0, inner.top()), inner.max);
         paint::hazard(painter, edge, ink.warn.gamma_multiply(0.7), ink);
-    }
-    if selected {
-        let edge = Rect::from_min_size(inner.min, vec2(4.0, inner.height()));
-        painter.rect_filled(edge, 0.0, ink.accent);
     }
     paint::rule(painter, rect, rect.bottom() - 0.5, ink);
 }

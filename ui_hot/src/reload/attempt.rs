@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 use warden_toolkit::egui::{Color32, Rect, Role, pos2, vec2};
 use warden_view::{Failure, Module, ModuleKind, ModuleState, Progress, Stage};
 
-use super::page::{LINE, Page};
 use super::{ms, stage_word};
+use crate::page::{LINE, Page};
 use crate::paint::{self, Hand};
 use crate::words;
 

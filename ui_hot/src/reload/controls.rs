@@ -1,11 +1,11 @@
 //! What can be done to a module, and the file that it is read from.
 
-use warden_toolkit::egui::{Pos2, Rect, Role, Sense, StrokeKind, WidgetInfo, pos2, vec2};
-use warden_view::{Action, Module, ModuleState, Stage, Watch};
+use warden_toolkit::egui::{Pos2, Rect, Role, pos2};
+use warden_view::{Action, Module, ModuleKind, ModuleState, Stage, Watch};
 
-use super::page::{self, Page};
 use super::report;
-use crate::control::{self, Button, Weight};
+use crate::control::{Button, Choice, Weight};
+use crate::page::{self, Page};
 use crate::paint::{self, Hand};
 
 /// What can be done to it, and the file that it is read from.
@@ -31,6 +31,16 @@ pub(super) fn show(page: &mut Page<'_, '_>, module: &Module) {
         if response.clicked() {
             let module = module.name.clone();
             page.scene.actions.push(Action::ReloadModule { module });
+        }
+    }
+    if module.kind != ModuleKind::Code {
+        let open =
+            Button::new("Open in editor").named(format!("Open {} in the editor", module.name));
+        let response = page.button_right_of(open, pos2(x, rect.center().y), "open");
+        x = response.rect.right() + 8.0;
+        if response.clicked() {
+            let module = module.name.clone();
+            page.scene.actions.push(Action::EditFile { module });
         }
     }
     let copy = Button::new("Copy report").named(format!("Copy the report of {}", module.name));
@@ -61,47 +71,23 @@ fn watch(page: &mut Page<'_, '_>, at: Pos2, module: &Module, mode: Watch) -> f32
         (Watch::Light, "Light", "a new build is told, not taken"),
         (Watch::Reload, "Reload", "a new build is taken at once"),
     ];
-    let ink = page.ink.clone();
-    let painter = page.ui.painter();
-    let label = paint::left(painter, at, "watch", &Hand::label(&ink, ink.dim));
-    let mut x = label.right() + 10.0;
-    let height = ink.theme.spacing.button;
-    for (choice, word, hint) in MODES {
-        let chosen = choice == mode;
-        let colour = if chosen { ink.accent } else { ink.text };
-        let hand = Hand::label(&ink, colour);
-        let width = (page::width(page, word, &hand) + 18.0).ceil();
-        let rect = Rect::from_min_size(pos2(x, at.y - height / 2.0), vec2(width, height));
-        let id = page.id.with(("watch", word));
-        let response = page.ui.interact(rect, id, Sense::click());
-        let name = format!("Watch {}: {}", module.name, word.to_lowercase());
-        response.widget_info(|| WidgetInfo::selected(Role::RadioButton, true, chosen, &name));
-        let painter = page.ui.painter();
-        let fill = match () {
-            () if response.hovered() => ink.hovered,
-            () if chosen => ink.raised,
-            () => ink.panel,
-        };
-        let line = ink.outline(ink.line_strong.gamma_multiply(0.7));
-        let corner = ink.theme.shape.rounding;
-        painter.rect(rect, corner, fill, line, StrokeKind::Inside);
-        if chosen {
-            let mark = Rect::from_min_max(rect.left_bottom() - vec2(0.0, 3.0), rect.max);
-            painter.rect_filled(mark, 0.0, ink.accent);
-        }
-        page::centred(page, rect.center(), word, &hand);
-        control::focus(page.ui, &ink, rect, &response);
-        if response.clicked() && !chosen {
-            let module = module.name.clone();
-            page.scene.actions.push(Action::Watch {
-                module,
-                mode: choice,
-            });
-        }
-        page::follow(response).on_hover_text(hint);
-        x = rect.right() - ink.theme.shape.line;
+    let ink = &page.ink;
+    let label = paint::left(page.ui.painter(), at, "watch", &Hand::label(ink, ink.dim));
+    let choice = Choice {
+        id: page.id.with("watch"),
+        name: &format!("Watch {}", module.name),
+        of: &MODES.map(|(_, word, hint)| (word, hint)),
+        chosen: MODES.iter().position(|(choice, ..)| *choice == mode),
+        enabled: true,
+    };
+    let at = pos2(label.right() + 10.0, at.y);
+    let (rect, pressed) = choice.show(page.ui, ink, at);
+    if let Some(pressed) = pressed {
+        let module = module.name.clone();
+        let mode = MODES[pressed].0;
+        page.scene.actions.push(Action::Watch { module, mode });
     }
-    x
+    rect.right()
 }
 
 fn artifact(page: &mut Page<'_, '_>, rect: Rect, x: f32, module: &Module) {

@@ -3,9 +3,9 @@
 use warden_toolkit::egui::{Color32, Pos2, Rect, pos2, vec2};
 use warden_view::{Action, GenerationRow, GenerationState, Module, ModuleKind};
 
-use super::page::{self, LINE, Page};
 use super::{mib, said, stage_word};
 use crate::control::{self, Button};
+use crate::page::{self, LINE, Page};
 use crate::paint::{self, Hand};
 use crate::words;
 

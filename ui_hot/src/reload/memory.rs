@@ -3,7 +3,7 @@
 use warden_toolkit::egui::{Color32, Rect, Role, pos2};
 use warden_view::{Change, Fate, Migration, Module};
 
-use super::page::{LINE, Page};
+use crate::page::{LINE, Page};
 use crate::paint::{self, Hand};
 
 pub(super) fn show(page: &mut Page<'_, '_>, module: &Module) {

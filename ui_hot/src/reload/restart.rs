@@ -3,9 +3,9 @@
 use warden_toolkit::egui::{Role, pos2};
 use warden_view::{Action, Difference, Mismatch, Module, Restart};
 
-use super::page::{LINE, Page};
 use super::{attempt, said};
 use crate::control::{Button, Weight};
+use crate::page::{LINE, Page};
 use crate::paint::{self, Hand};
 use crate::words;
 

@@ -3,9 +3,9 @@
 use warden_toolkit::egui::{Color32, Pos2, Rect, pos2, vec2};
 use warden_view::{Action, Diagnostic, Failure, Level, Module, OpenDiagnostic, Stage, Text};
 
-use super::page::{LINE, Page};
 use super::stage_word;
 use crate::control::Button;
+use crate::page::{LINE, Page};
 use crate::paint::{self, Hand};
 
 /// Lines that are shown; the whole is a click away on the clipboard.

@@ -9,6 +9,7 @@
 mod machine;
 mod past;
 pub mod reload;
+pub mod settings;
 
 pub use reload::failed;
 
@@ -84,6 +85,7 @@ pub fn empty() -> Picture {
             depth: depth(true),
         },
         reload: reload::quiet(),
+        settings: settings::quiet(),
         ..Picture::default()
     }
 }

@@ -16,14 +16,9 @@ pub fn quiet() -> Reload {
         modules: Arc::new([
             code(),
             palette(),
-            file(
-                "theme nerv",
-                ModuleKind::Theme,
-                "themes/nerv.ron",
-                2,
-                41 * M,
-            ),
-            file("settings", ModuleKind::Settings, "settings.ron", 1, 3 * H),
+            file("settings.ron", ModuleKind::Settings, 1, 3 * H),
+            file("policy.ron", ModuleKind::Settings, 4, 12 * M),
+            file("themes/nerv.ron", ModuleKind::Theme, 5, 41 * S),
         ]),
         ..Reload::default()
     }
@@ -79,13 +74,13 @@ fn palette() -> Module {
     }
 }
 
-fn file(name: &str, kind: ModuleKind, path: &str, generation: u32, ago: i64) -> Module {
+fn file(name: &str, kind: ModuleKind, generation: u32, ago: i64) -> Module {
     Module {
         name: t(name),
         kind,
         generation,
         since_ms: NOW - ago,
-        artifact: t(path),
+        artifact: t(&format!("~/.config/warden/{name}")),
         ..Module::default()
     }
 }

@@ -1,12 +1,12 @@
-//! A column that is filled from the top: what the parts of the panel are set in.
+//! A column that is filled from the top: what the panels on reload and settings are set in.
 
 use warden_toolkit::egui::epaint::RectShape;
 use warden_toolkit::egui::{
-    Align2, Color32, Id, Pos2, Rect, Response, Role, Sense, Shape, StrokeKind, Ui, WidgetInfo,
-    pos2, vec2,
+    Color32, Id, Pos2, Rect, Response, Role, ScrollArea, Sense, Shape, StrokeKind, Ui, UiBuilder,
+    WidgetInfo, pos2, vec2,
 };
 
-use crate::control::{self, Button};
+use crate::control::{self, Button, Field, follow};
 use crate::ink::Ink;
 use crate::paint::{self, Hand, Set};
 use crate::scene::Scene;
@@ -15,12 +15,12 @@ use crate::scene::Scene;
 const NARROW: f32 = 620.0;
 /// What is this far out of sight is not set at all; what is nearer can still take the focus.
 const FAR: f32 = 600.0;
-pub(super) const LINE: f32 = 22.0;
+pub(crate) const LINE: f32 = 22.0;
 /// Where values begin beside their names.
-pub(super) const VALUES: f32 = 92.0;
+pub(crate) const VALUES: f32 = 92.0;
 
-pub(super) struct Page<'p, 's> {
-    pub ui: &'p Ui,
+pub(crate) struct Page<'p, 's> {
+    pub ui: &'p mut Ui,
     pub scene: &'p mut Scene<'s>,
     pub ink: Ink<'s>,
     pub id: Id,
@@ -29,11 +29,45 @@ pub(super) struct Page<'p, 's> {
     pub y: f32,
 }
 
+/// A panel's body as such a column, which scrolls. `name` tells its widgets from others.
+pub(crate) fn scrolled<'s>(
+    ui: &mut Ui,
+    body: Rect,
+    scene: &mut Scene<'s>,
+    name: &str,
+    fill: impl FnOnce(&mut Page<'_, 's>),
+) {
+    let mut list = body;
+    list.max.y -= scene.ink.theme.shape.line;
+    let mut child = ui.new_child(UiBuilder::new().id_salt(name).max_rect(list));
+    child.spacing_mut().item_spacing.y = 0.0;
+    let area = ScrollArea::vertical()
+        .id_salt((name, "rows"))
+        .animated(false)
+        .auto_shrink(false);
+    area.show(&mut child, |ui| {
+        let top = ui.max_rect().top();
+        let id = ui.scope_id().with(name);
+        let mut page = Page {
+            ui: &mut *ui,
+            ink: scene.live.clone(),
+            id,
+            left: list.left() + scene.live.theme.spacing.pad,
+            right: list.right() - 16.0,
+            y: top,
+            scene,
+        };
+        fill(&mut page);
+        let height = page.y - top;
+        ui.allocate_space(vec2(1.0, height));
+    });
+}
+
 impl<'s> Page<'_, 's> {
     /// The same place, for a part of it: other sides, and names of its own.
     pub fn part(&mut self, left: f32, right: f32, name: &str) -> Page<'_, 's> {
         Page {
-            ui: self.ui,
+            ui: &mut *self.ui,
             scene: &mut *self.scene,
             ink: self.ink.clone(),
             id: self.id.with(name),
@@ -114,6 +148,11 @@ impl<'s> Page<'_, 's> {
             format!("{title}: {remark}")
         };
         self.say(rect, title, Role::Heading, &spoken);
+    }
+
+    /// A field to type in.
+    pub fn field(&mut self, field: Field<'_>, rect: Rect, text: &mut String) -> Response {
+        follow(field.show(self.ui, &self.ink, rect, text))
     }
 
     pub fn button_right_of(&self, button: Button<'_>, at: Pos2, name: &str) -> Response {
@@ -218,14 +257,6 @@ impl<'s> Page<'_, 's> {
     }
 }
 
-/// What takes the focus comes into sight.
-pub(super) fn follow(response: Response) -> Response {
-    if response.gained_focus() {
-        response.scroll_to_me(None);
-    }
-    response
-}
-
 fn triangle(ui: &Ui, centre: Pos2, open: bool, colour: Color32) {
     let points = if open {
         [vec2(-4.5, -2.5), vec2(4.5, -2.5), vec2(0.0, 3.5)]
@@ -239,11 +270,6 @@ fn triangle(ui: &Ui, centre: Pos2, open: bool, colour: Color32) {
 }
 
 /// How wide a line would be.
-pub(super) fn width(page: &Page<'_, '_>, text: &str, hand: &Hand) -> f32 {
+pub(crate) fn width(page: &Page<'_, '_>, text: &str, hand: &Hand) -> f32 {
     paint::width(page.ui.painter(), text, hand)
-}
-
-/// Sets a line around a point.
-pub(super) fn centred(page: &Page<'_, '_>, at: Pos2, line: &str, hand: &Hand) -> Rect {
-    paint::text(page.ui.painter(), at, Align2::CENTER_CENTER, line, hand)
 }

@@ -1,5 +1,8 @@
-//! What the host draws itself, so that it stands whatever the hot code does: the banner of a failed
-//! reload, the tint under it, and the plain page where there is no good code at all.
+//! What the host draws itself, so that it stands whatever the hot code does: the banners of a failed
+//! reload and of broken files, the tint under them, and the plain page where there is no good code
+//! at all.
+
+mod broken;
 
 use std::time::{Duration, Instant};
 
@@ -22,6 +25,8 @@ const PAD: f32 = 12.0;
 /// The height of the stripes, and half their distance.
 const HAZARD: f32 = 8.0;
 
+pub use broken::Broken;
+
 /// What it is drawn from.
 #[derive(Debug)]
 pub struct Shown<'a> {
@@ -35,6 +40,8 @@ pub struct Shown<'a> {
     pub status: Option<Status>,
     /// When the failure came up.
     pub failed_at: Option<Instant>,
+    /// Files whose newest content is not taken.
+    pub broken: &'a Broken,
 }
 
 impl Shown<'_> {
@@ -43,9 +50,15 @@ impl Shown<'_> {
     }
 }
 
-/// Draws the banner along the top edge, if there is a failure to tell of, and says how far down it
-/// reaches. It lies over whatever the hot code draws, menus and dialogs too.
-pub fn banner(ui: &mut Ui, shown: &Shown<'_>, actions: &mut Vec<Action>) -> Option<Rect> {
+/// Draws the banners along the top edge, if there is anything to tell of, and says how far down they
+/// reach. They lie over whatever the hot code draws, menus and dialogs too.
+pub fn banners(ui: &mut Ui, shown: &Shown<'_>, actions: &mut Vec<Action>) -> Option<f32> {
+    let code = code_banner(ui, shown, actions);
+    let top = code.unwrap_or(ui.max_rect().top());
+    broken::banner(ui, top, shown, actions).or(code)
+}
+
+fn code_banner(ui: &mut Ui, shown: &Shown<'_>, actions: &mut Vec<Action>) -> Option<f32> {
     let failure = shown.failure.as_ref()?;
     let lines = excerpt(failure).lines().count();
     let more = match lines {
@@ -71,37 +84,39 @@ pub fn banner(ui: &mut Ui, shown: &Shown<'_>, actions: &mut Vec<Action>) -> Opti
                 .rect_filled(place, 0.0, colour(shown.theme.colours.ground));
             let mut frame = place.shrink(gap);
             frame.max.y = place.bottom();
-            let inner = frame_of(ui, frame, shown.theme).shrink2(vec2(PAD, PAD / 2.0));
+            let inner = frame_of(ui, frame, shown.theme, HAZARD, shown.theme.shape.strong);
+            let inner = inner.shrink2(vec2(PAD, PAD / 2.0));
             ui.scope_builder(UiBuilder::new().max_rect(inner), |ui| {
                 told(ui, shown, failure, actions);
             });
         });
-    Some(place)
+    Some(place.bottom())
 }
 
-/// Outlines the banner, with stripes along its top where the theme has such; what is left of it.
-fn frame_of(ui: &Ui, frame: Rect, theme: &Theme) -> Rect {
+/// Outlines a banner, with stripes of that height along its top where the theme has such; what is
+/// left of it.
+fn frame_of(ui: &Ui, frame: Rect, theme: &Theme, stripes: f32, line: f32) -> Rect {
     let painter = ui.painter().with_clip_rect(frame);
     let alarm = colour(theme.colours.alarm);
     painter.rect_filled(frame, 0.0, colour(theme.colours.field));
     let mut inner = frame;
     if theme.ornament.hazard {
-        let (top, bottom) = (frame.top(), frame.top() + HAZARD);
+        let (top, bottom) = (frame.top(), frame.top() + stripes);
         inner.min.y = bottom;
         let warn = colour(theme.colours.warn);
-        let mut x = frame.left() - HAZARD;
+        let mut x = frame.left() - stripes;
         while x < frame.right() {
             let stripe = vec![
                 pos2(x, bottom),
-                pos2(x + HAZARD, top),
-                pos2(x + 2.0 * HAZARD, top),
-                pos2(x + HAZARD, bottom),
+                pos2(x + stripes, top),
+                pos2(x + 2.0 * stripes, top),
+                pos2(x + stripes, bottom),
             ];
             painter.add(egui::Shape::convex_polygon(stripe, warn, Stroke::NONE));
-            x += 2.0 * HAZARD;
+            x += 2.0 * stripes;
         }
     }
-    let line = Stroke::new(theme.shape.strong, alarm);
+    let line = Stroke::new(line, alarm);
     ui.painter()
         .rect_stroke(frame, theme.shape.rounding, line, StrokeKind::Inside);
     inner
@@ -243,11 +258,16 @@ fn runs_on(shown: &Shown<'_>) -> String {
     }
 }
 
-/// Lays the theme's tint over `area`, with an edge that pulses at first.
+/// Lays the theme's tint over `area`, with an edge that pulses at first; at half its strength where
+/// only files are broken, which do not pulse either.
 pub fn tint(ctx: &egui::Context, area: Rect, shown: &Shown<'_>) {
     let layer = LayerId::new(Order::Debug, Id::unique("warden tint"));
     let painter = ctx.layer_painter(layer);
-    painter.rect_filled(area, 0.0, colour(shown.theme.colours.tint));
+    let mut tint = shown.theme.colours.tint;
+    if shown.failure.is_none() {
+        tint.a /= 2;
+    }
+    painter.rect_filled(area, 0.0, colour(tint));
     let since = shown
         .failed_at
         .map(|at| at.elapsed())
