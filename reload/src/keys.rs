@@ -56,7 +56,7 @@ pub enum Kind {
     Table(Option<Box<Kind>>),
     /// Several of this kind, in order.
     List(Option<Box<Kind>>),
-    /// Something else; its default shows how it is written.
+    /// Something else: its default, or its meaning, shows how it is written.
     Other,
 }
 
@@ -67,12 +67,12 @@ impl fmt::Display for Kind {
             Self::Whole => f.write_str("whole number"),
             Self::Number => f.write_str("number"),
             Self::Text => f.write_str("text"),
-            Self::Choice(_) => f.write_str("one of some words"),
+            Self::Choice(_) => f.write_str("word"),
             Self::Table(None) => f.write_str("table: names, each with keys of its own"),
             Self::Table(Some(kind)) => write!(f, "table: names, each with a {kind}"),
             Self::List(None) => f.write_str("list"),
             Self::List(Some(kind)) => write!(f, "list, each a {kind}"),
-            Self::Other => f.write_str("as the default shows"),
+            Self::Other => f.write_str("value"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Run, test, measure and picture Warden: `cargo xtask run | test | bench | torture | shots`.
+//! Run, test, measure and picture Warden: `cargo xtask run | test | bench | torture | docs | shots`.
 //!
 //! Every command does its own set-up. All of them build the same packages with the same flags, so
 //! that none of them makes a running window's libraries stale.
@@ -6,6 +6,7 @@
 mod bench;
 mod build;
 mod demo;
+mod docs;
 mod run;
 mod shots;
 mod system;
@@ -33,6 +34,8 @@ enum Command {
     Bench(bench::Options),
     /// Run the long tests: thousands of reloads, one in ten poisoned.
     Torture(torture::Options),
+    /// Write the pages that are made of types.
+    Docs,
     /// Write the pictures of the README.
     Shots,
 }
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Torture(options) => torture::run(&options),
+        Command::Docs => docs::run(),
         Command::Shots => shots::run(),
     };
     match done {

@@ -39,10 +39,16 @@ fn walk(keys: &mut Vec<Key>, prefix: &str, schema: &Value, defaults: Option<&Nod
     let Some(properties) = schema["properties"].as_object() else {
         return;
     };
-    let in_order: Vec<&str> = match defaults {
+    let mut in_order: Vec<&str> = match defaults {
         Some(Node::Struct(children)) => children.iter().map(|(name, _)| name.as_str()).collect(),
-        _ => properties.keys().map(String::as_str).collect(),
+        _ => Vec::new(),
     };
+    // Those that are left out where they have nothing to say, and those of a table's entries.
+    for name in properties.keys() {
+        if !in_order.contains(&name.as_str()) {
+            in_order.push(name);
+        }
+    }
     for name in in_order {
         let Some(property) = properties.get(name) else {
             continue;
@@ -104,7 +110,7 @@ fn kind(schema: &Value) -> Kind {
 
 /// The kind of what a table or a list holds, unless that has keys of its own.
 fn within(schema: &Value) -> Option<Box<Kind>> {
-    (schema.is_object() && !schema["properties"].is_object()).then(|| Box::new(kind(schema)))
+    (!schema["properties"].is_object()).then(|| Box::new(kind(schema)))
 }
 
 /// The one type that a schema allows, or the one beside null.

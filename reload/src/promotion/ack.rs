@@ -20,9 +20,9 @@ pub struct Ack {
     pub generation: Option<u64>,
     /// When that was, RFC 3339.
     pub at: String,
-    /// How long after the promotion began it was live; nothing where it never was. Milliseconds.
+    /// How long after the promotion began it was live; nothing where it never was.
     pub live_after_ms: Option<u64>,
-    /// The keys that have other values than before.
+    /// The keys that were given other values, or were and have been put back.
     pub changed: Vec<String>,
     /// What went wrong, and what to do.
     pub error: Option<String>,
@@ -37,7 +37,7 @@ pub enum Outcome {
     /// Nothing was changed.
     #[default]
     Refused,
-    /// The new values were live; their check failed, and the old ones are live again.
+    /// The new values did not go live, or did and their check failed; the old ones are live again.
     PutBack,
 }
 

@@ -22,10 +22,10 @@ pub struct Rule {
     #[serde(rename = "type")]
     pub kind: KeyType,
     /// The least that a number may be. Without it there is no such bound.
-    #[serde(deserialize_with = "bound", skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "bound")]
     pub min: Option<f64>,
     /// The most that a number may be. Without it there is no such bound.
-    #[serde(deserialize_with = "bound", skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "bound")]
     pub max: Option<f64>,
     /// The words that a text may be. Empty: any text.
     pub choices: Vec<String>,

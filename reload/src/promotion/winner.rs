@@ -26,8 +26,8 @@ pub struct Winner {
     pub id: String,
     /// Each key with its new value: text, a number, or true or false.
     pub values: BTreeMap<String, Value>,
-    /// A health command of `checks.ron`. Where it fails, all is put back.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// A health command of `checks.ron`. Where it fails, all is put back. Need not be there.
+    #[serde(default)]
     pub check: Option<String>,
 }
 
