@@ -9,14 +9,13 @@ mod show;
 mod watch;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use warden_client::blocking::Client;
 use warden_client::default_config_dir;
 use warden_reload::files::{Env, Format as _, load};
-use warden_reload::promotion::{Ack, Outcome, Place, PromotionError, Promotions, Schema, history};
+use warden_reload::promotion::{Ack, Outcome, Place, PromotionError, Promotions, history};
 
 pub use args::ConfigArgs;
 use args::{ConfigCommand, DiffArgs, GetArgs, KeyValue, SetArgs};
@@ -123,14 +122,12 @@ impl Config {
                 Err(error) => return Err(error.into()),
             }
         }
-        let mut values = load(self.place.env(), &Env.trusted())?
-            .map(|loaded| BTreeMap::clone(&loaded.value))
-            .unwrap_or_default();
-        if !self.show {
-            let schema = load(&self.place.schema(), &Schema::format())?;
-            let schema = schema.map(|loaded| loaded.value).unwrap_or_default();
-            values.retain(|key, _| schema.is_shared(key));
-        }
+        let values = match self.show {
+            true => load(self.place.env(), &Env.trusted())?
+                .map(|loaded| BTreeMap::clone(&loaded.value))
+                .unwrap_or_default(),
+            false => live::shared(&self.place).map_err(anyhow::Error::msg)?,
+        };
         Ok(Values {
             source: "file",
             generation: None,
@@ -156,7 +153,7 @@ impl Config {
         promote: impl FnOnce(&mut Promotions, &Served) -> Result<Ack, PromotionError>,
     ) -> anyhow::Result<Exit> {
         let mut promotions = Promotions::open(self.place.clone(), PATIENCE)?;
-        let live = Served::new(self.client()?, self.place.env());
+        let live = Served::new(self.client()?, &self.place);
         let ack = promote(&mut promotions, &live)?;
         print(&match self.json {
             true => serde_json::to_string_pretty(&ack)? + "\n",
@@ -214,10 +211,4 @@ impl Config {
             Err(error) => Err(error.into()),
         }
     }
-}
-
-/// A file's name for messages.
-fn name(path: &Path) -> PathBuf {
-    path.file_name()
-        .map_or_else(|| path.to_owned(), PathBuf::from)
 }

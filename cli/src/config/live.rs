@@ -1,23 +1,28 @@
 //! Makes a promotion live: by the broker, where one serves the file; else whoever reads it next has
 //! it.
+//!
+//! A broker does not tell which file it serves. It is taken to serve this one where it has the same
+//! content, or complains about this very file.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use warden::Code;
-use warden::wire::reload::{ReloadKind, ReloadModule};
+use warden::wire::reload::{ReloadError, ReloadKind, ReloadModule};
 use warden_client::Error;
 use warden_client::blocking::Client;
 use warden_reload::files::{Env, Format as _, load};
-use warden_reload::promotion::{FromFile, Live};
+use warden_reload::promotion::{FromFile, Live, Place, Schema};
 
 /// A broker that watches the file has it within milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// It has no event that tells which content is live.
+/// How often one that could not be told to read the file is asked whether it has.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// The broker, if there is one, and whether the file is what it serves.
+/// The broker, if one serves the file.
 pub(super) struct Served {
     broker: Option<Broker>,
     file: FromFile,
@@ -26,53 +31,60 @@ pub(super) struct Served {
 struct Broker {
     client: Client,
     module: String,
-    /// It has the very content that the file has. Where neither has any, it may be another's.
+    place: Place,
+    /// It has the content that the file has, or complains about it. Where neither has any, it may
+    /// serve another file that is not there.
     is_ours: bool,
-    env: PathBuf,
 }
 
 /// What the broker says of the file.
 enum Said {
+    /// It is live, as this generation.
     HasIt(u64),
+    /// It is not, and why.
     Refused(String),
-    /// It is gone, or too old to know of such files.
+    /// It is gone, or serves another file.
     Nothing,
 }
 
 impl Served {
     /// Asks the broker what it serves, before anything is changed.
-    pub fn new(client: Option<Client>, env: &Path) -> Self {
+    pub fn new(client: Option<Client>, place: &Place) -> Self {
         Self {
-            broker: client.and_then(|client| Broker::of(client, env)),
-            file: FromFile::new(env),
+            broker: client.and_then(|client| Broker::of(client, place)),
+            file: FromFile::new(place.env()),
         }
     }
 }
 
 impl Live for Served {
     fn make_live(&self, sha256: &str) -> Result<Option<u64>, String> {
+        self.file.make_live(sha256)?;
         let Some(broker) = &self.broker else {
-            return self.file.make_live(sha256);
+            return Ok(None);
         };
         match broker.take(sha256) {
             Said::HasIt(generation) => Ok(Some(generation)),
             Said::Refused(problem) => Err(problem),
-            Said::Nothing => self.file.make_live(sha256),
+            Said::Nothing => Ok(None),
         }
     }
 }
 
 impl Broker {
     /// Nothing where this broker does not answer, or serves another file.
-    fn of(client: Client, env: &Path) -> Option<Self> {
+    fn of(client: Client, place: &Place) -> Option<Self> {
         let module = config_module(&client)?;
-        let file = load(env, &Env.trusted()).ok().flatten();
-        let sha256 = file.map(|file| file.sha256);
-        (module.sha256 == sha256).then(|| Self {
+        let complains = module.last_error.as_ref().is_some_and(|error| {
+            is_same(&error.path, place.env()) || is_same(&error.path, &place.schema())
+        });
+        let file = load(place.env(), &Env.trusted()).ok().flatten();
+        let agrees = module.sha256 == file.map(|file| file.sha256);
+        (complains || agrees).then(|| Self {
             client,
+            is_ours: complains || module.sha256.is_some(),
             module: module.name,
-            is_ours: sha256.is_some(),
-            env: env.to_owned(),
+            place: place.clone(),
         })
     }
 
@@ -82,7 +94,7 @@ impl Broker {
             Err(Error::Problem(refusal)) if refusal.problem.code == Code::ReloadRefused => {
                 return Said::Refused(refusal.problem.detail.to_string());
             }
-            // One who may not ask for it can still wait for it.
+            // It watches the file, too.
             _ => {}
         }
         let since = Instant::now();
@@ -91,18 +103,17 @@ impl Broker {
                 return Said::Nothing;
             };
             if module.sha256.as_deref() == Some(sha256) {
-                let config = self.client.config();
-                return config.map_or(Said::Nothing, |config| Said::HasIt(config.generation));
+                return Said::HasIt(module.generation);
             }
             if let Some(error) = module.last_error {
-                return Said::Refused(error.message);
+                return Said::Refused(told(&error));
             }
             thread::sleep(RETRY);
         }
         match self.is_ours {
             true => Said::Refused(format!(
                 "the broker has not taken {} within {} s; its log says why",
-                super::name(&self.env).display(),
+                self.place.env().display(),
                 PATIENCE.as_secs()
             )),
             false => Said::Nothing,
@@ -110,9 +121,33 @@ impl Broker {
     }
 }
 
+/// What a broker over this file shares.
+pub(super) fn shared(place: &Place) -> Result<BTreeMap<String, String>, String> {
+    let values = load(place.env(), &Env.trusted()).map_err(|fault| fault.to_string())?;
+    let schema = load(&place.schema(), &Schema::format()).map_err(|fault| fault.to_string())?;
+    let (Some(values), Some(schema)) = (values, schema) else {
+        return Ok(BTreeMap::new());
+    };
+    let mut values = BTreeMap::clone(&values.value);
+    values.retain(|key, _| schema.value.is_shared(key));
+    Ok(values)
+}
+
 fn config_module(client: &Client) -> Option<ReloadModule> {
-    let modules = client.hot_reload().ok()?.modules.into_iter();
+    let modules = client.hot_reload().ok()?.modules;
     modules
         .into_iter()
         .find(|module| module.kind == ReloadKind::Config)
+}
+
+fn is_same(path: &str, other: &Path) -> bool {
+    let whole = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    whole(Path::new(path)) == whole(other)
+}
+
+fn told(error: &ReloadError) -> String {
+    match error.line {
+        Some(line) => format!("{}:{line}: {}", error.path, error.message),
+        None => format!("{}: {}", error.path, error.message),
+    }
 }
