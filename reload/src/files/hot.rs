@@ -229,8 +229,9 @@ pub(crate) trait Watched: Send + Sync {
     fn path(&self) -> &Path;
     /// What the path is to name.
     fn source(&self) -> &Source;
-    /// What the path names now; of a folder, without these names.
-    fn find(&self, without: &BTreeSet<OsString>) -> Found;
+    /// What the path names now; of a folder, without these names. Nothing where that changed
+    /// meanwhile.
+    fn find(&self, without: &BTreeSet<OsString>) -> Option<Found>;
     /// Takes in what was found, or finds it first.
     fn take(&self, found: Option<Found>) -> Result<Reloaded, Fault>;
     fn watching(&self, watching: Watching);
@@ -369,16 +370,17 @@ impl<T: Send + Sync + 'static> Watched for Cell<T> {
         &self.source
     }
 
-    fn find(&self, without: &BTreeSet<OsString>) -> Found {
+    fn find(&self, without: &BTreeSet<OsString>) -> Option<Found> {
         match &self.source {
             Source::File => read::read(&self.path, self.format.rules()),
-            Source::Folder(extension) => folder::list(&self.path, extension, without),
+            Source::Folder(extension) => Some(folder::list(&self.path, extension, without)),
         }
     }
 
     fn take(&self, found: Option<Found>) -> Result<Reloaded, Fault> {
         let _one = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = match found.unwrap_or_else(|| self.find(&BTreeSet::new())) {
+        let find = || read::at_rest(|| self.find(&BTreeSet::new()));
+        let bytes = match found.unwrap_or_else(find) {
             Found::Bytes(bytes) => bytes,
             Found::Refused(problem) => return Err(self.refuse(problem)),
             Found::Absent => {

@@ -17,6 +17,8 @@ use super::settle::{APART, Settle, Verdict};
 use super::state::Watching;
 use crate::check::sha256;
 
+/// When to look again at a file that is being changed.
+const SOON: Duration = Duration::from_millis(5);
 /// How often a file is looked at where the system does not tell.
 const POLL: Duration = Duration::from_millis(250);
 /// How often the system is asked whether it tells by now.
@@ -249,11 +251,16 @@ fn look(inbox: &Inbox, native: &mut Result<Native, String>, id: FileId, file: &m
         // Its end is told.
         return;
     }
-    file.seen = file.poll.and_then(|_| sign(&*file.cell));
-    if fresh(file.seen.as_ref()) {
+    let is_file = *file.cell.source() == Source::File;
+    if is_file || file.poll.is_some() {
+        file.seen = sign(&*file.cell);
+    }
+    if file.poll.is_some() && fresh(file.seen.as_ref()) {
         file.settle.again(Instant::now() + COARSE);
     }
-    let found = file.cell.find(&writing.names);
+    let Some(found) = file.cell.find(&writing.names) else {
+        return file.settle.again(Instant::now() + SOON);
+    };
     if !deaf {
         let heard_all = native.as_mut().is_ok_and(Native::heard_all);
         if !heard_all && !first {
@@ -263,6 +270,10 @@ fn look(inbox: &Inbox, native: &mut Result<Native, String>, id: FileId, file: &m
             // What was read may be half of it. Its end is told, or was told just now.
             return;
         }
+        if is_file && sign(&*file.cell) != file.seen {
+            // Something happens whose event is not sent yet: an effect comes before its event.
+            return file.settle.again(Instant::now() + SOON);
+        }
     }
     let digest = match &found {
         Found::Absent if !first => None,
@@ -270,7 +281,8 @@ fn look(inbox: &Inbox, native: &mut Result<Native, String>, id: FileId, file: &m
         Found::Refused(problem) => Some(problem.message.clone()),
         Found::Bytes(bytes) => Some(sha256(bytes)),
     };
-    if file.settle.found(Instant::now(), digest) == Verdict::Believed {
+    let empty = !first && matches!(&found, Found::Bytes(bytes) if bytes.is_empty());
+    if file.settle.found(Instant::now(), digest, empty) == Verdict::Believed {
         // What is wrong is told by its state, and logged there.
         let _ = file.cell.take(Some(found));
     }
@@ -361,8 +373,8 @@ fn sign(cell: &dyn Watched) -> Option<Sign> {
             .ok()
             .map(|metadata| Sign::File(stamp(&metadata))),
         Source::Folder(_) => match cell.find(&BTreeSet::new()) {
-            Found::Bytes(bytes) => Some(Sign::Listing(sha256(&bytes))),
-            Found::Absent | Found::Refused(_) => None,
+            Some(Found::Bytes(bytes)) => Some(Sign::Listing(sha256(&bytes))),
+            _ => None,
         },
     }
 }

@@ -3,10 +3,15 @@
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::path::Path;
+use std::thread;
 
 use super::fault::{Fault, FaultKind, Problem, place};
+use super::folder::stamp;
 use super::format::{Format, Rules};
 use crate::check::sha256;
+
+/// So often a file that is being changed is read.
+const ATTEMPTS: usize = 100;
 
 /// What a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +50,7 @@ pub struct Loaded<T> {
 /// # Errors
 /// Why its content cannot be taken.
 pub fn load<F: Format>(path: &Path, format: &F) -> Result<Option<Loaded<F::Value>>, Fault> {
-    let bytes = match read(path, format.rules()) {
+    let bytes = match at_rest(|| read(path, format.rules())) {
         Found::Absent => return Ok(None),
         Found::Refused(problem) => return Err(problem.of(path)),
         Found::Bytes(bytes) => bytes,
@@ -70,17 +75,28 @@ pub(crate) fn text(bytes: &[u8]) -> Result<&str, Problem> {
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
-pub(crate) fn read(path: &Path, rules: Rules) -> Found {
-    match attempt(path, rules) {
-        Ok(found) => found,
-        Err(error) => refused(&error),
+/// What is found once nobody changes it any more.
+pub(crate) fn at_rest(find: impl Fn() -> Option<Found>) -> Found {
+    for _ in 0..ATTEMPTS {
+        if let Some(found) = find() {
+            return found;
+        }
+        thread::yield_now();
     }
+    let message =
+        "the file changes while it is read, again and again; rename a whole one into its place";
+    Found::Refused(Problem::new(FaultKind::Io, message))
 }
 
-fn attempt(path: &Path, rules: Rules) -> io::Result<Found> {
+/// What a path names now; nothing where somebody changed the file while it was read.
+pub(crate) fn read(path: &Path, rules: Rules) -> Option<Found> {
+    attempt(path, rules).unwrap_or_else(|error| Some(refused(&error)))
+}
+
+fn attempt(path: &Path, rules: Rules) -> io::Result<Option<Found>> {
     // Opening a device may already do something, and opening a pipe wakes its writers.
     if let Some(problem) = no_file(&fs::metadata(path)?) {
-        return Ok(Found::Refused(problem));
+        return Ok(Some(Found::Refused(problem)));
     }
     let file = open(path)?;
     let metadata = file.metadata()?;
@@ -89,16 +105,20 @@ fn attempt(path: &Path, rules: Rules) -> io::Result<Found> {
         .or_else(|| too_large(metadata.len()).then(|| size_problem(metadata.len(), rules)))
         .or_else(|| rules.trusted.then(|| distrusted(path, &metadata)).flatten());
     if let Some(problem) = problem {
-        return Ok(Found::Refused(problem));
+        return Ok(Some(Found::Refused(problem)));
     }
     let mut bytes = Vec::new();
     let mut part = file.take(rules.limit_bytes.saturating_add(1));
     part.read_to_end(&mut bytes)?;
     let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    Ok(match too_large(length) {
-        true => Found::Refused(size_problem(length, rules)),
-        false => Found::Bytes(bytes),
-    })
+    let after = part.get_ref().metadata()?;
+    if too_large(length) {
+        return Ok(Some(Found::Refused(size_problem(length, rules))));
+    }
+    // Files that the system makes up have no size.
+    let cut = length != after.len() && after.len() > 0;
+    let same = stamp(&after) == stamp(&metadata) && !cut;
+    Ok(same.then_some(Found::Bytes(bytes)))
 }
 
 fn open(path: &Path) -> io::Result<File> {

@@ -93,8 +93,9 @@ impl Settle {
         self.due = None;
     }
 
-    /// A look came to its end: what it found is told by this digest, or nothing was there.
-    pub fn found(&mut self, now: Instant, digest: Option<String>) -> Verdict {
+    /// A look came to its end: what it found is told by this digest, or nothing was there. Whoever
+    /// cuts a file short is about to write it: nothing but an empty file is doubtful by itself.
+    pub fn found(&mut self, now: Instant, digest: Option<String>, empty: bool) -> Verdict {
         if let Some(since) = &mut self.storm {
             *since = now;
         }
@@ -107,7 +108,7 @@ impl Settle {
             return self.believed();
         };
         self.gone = None;
-        if !self.doubt {
+        if !self.doubt && !empty {
             return self.believed();
         }
         match &self.read {
@@ -163,7 +164,7 @@ mod tests {
         let mut looks = Vec::new();
         while let Some(due) = settle.due().filter(|due| *due <= to) {
             settle.looked();
-            if settle.found(due, digest("x")) == Verdict::Believed {
+            if settle.found(due, digest("x"), false) == Verdict::Believed {
                 looks.push((due - from).as_millis());
             }
         }
@@ -179,7 +180,7 @@ mod tests {
             settle.changed(now);
             assert_eq!(settle.due(), Some(now));
             settle.looked();
-            assert_eq!(settle.found(now, digest("x")), Verdict::Believed);
+            assert_eq!(settle.found(now, digest("x"), false), Verdict::Believed);
         }
     }
 
@@ -224,16 +225,44 @@ mod tests {
         let mut settle = Settle::new();
         settle.doubt();
         settle.changed(start);
-        assert_eq!(settle.found(start, digest("a")), Verdict::Later);
-        assert_eq!(settle.found(start + MS * 499, digest("a")), Verdict::Later);
-        assert_eq!(settle.found(start + MS * 501, digest("b")), Verdict::Later);
-        assert_eq!(settle.found(start + MS * 900, digest("b")), Verdict::Later);
+        assert_eq!(settle.found(start, digest("a"), false), Verdict::Later);
         assert_eq!(
-            settle.found(start + MS * 1001, digest("b")),
+            settle.found(start + MS * 499, digest("a"), false),
+            Verdict::Later
+        );
+        assert_eq!(
+            settle.found(start + MS * 501, digest("b"), false),
+            Verdict::Later
+        );
+        assert_eq!(
+            settle.found(start + MS * 900, digest("b"), false),
+            Verdict::Later
+        );
+        assert_eq!(
+            settle.found(start + MS * 1001, digest("b"), false),
             Verdict::Believed
         );
         assert_eq!(
-            settle.found(start + MS * 1002, digest("c")),
+            settle.found(start + MS * 1002, digest("c"), false),
+            Verdict::Believed
+        );
+    }
+
+    #[test]
+    fn an_empty_file_is_one_that_was_cut_short_unless_it_stays_empty() {
+        let start = Instant::now();
+        let mut settle = Settle::new();
+        assert_eq!(settle.found(start, digest(""), true), Verdict::Later);
+        assert_eq!(
+            settle.found(start + MS, digest("a"), false),
+            Verdict::Believed
+        );
+        assert_eq!(
+            settle.found(start + MS * 2, digest(""), true),
+            Verdict::Later
+        );
+        assert_eq!(
+            settle.found(start + MS * 502, digest(""), true),
             Verdict::Believed
         );
     }
@@ -242,13 +271,16 @@ mod tests {
     fn a_file_that_is_being_replaced_was_never_gone() {
         let start = Instant::now();
         let mut settle = Settle::new();
-        assert_eq!(settle.found(start, None), Verdict::Later);
+        assert_eq!(settle.found(start, None, false), Verdict::Later);
         assert_eq!(
-            settle.found(start + MS * 50, digest("a")),
+            settle.found(start + MS * 50, digest("a"), false),
             Verdict::Believed
         );
-        assert_eq!(settle.found(start + MS * 100, None), Verdict::Later);
+        assert_eq!(settle.found(start + MS * 100, None, false), Verdict::Later);
         assert_eq!(settle.due(), Some(start + MS * 200));
-        assert_eq!(settle.found(start + MS * 200, None), Verdict::Believed);
+        assert_eq!(
+            settle.found(start + MS * 200, None, false),
+            Verdict::Believed
+        );
     }
 }

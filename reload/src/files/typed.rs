@@ -104,10 +104,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Format for Ron<T> {
             return Err(Problem::new(FaultKind::Empty, message));
         }
         let value = ron::from_str(text).map_err(|error| {
-            let at = error.span.start;
-            let from_one = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-            Problem::new(FaultKind::Syntax, error.code.to_string())
-                .at(from_one(at.line), from_one(at.col))
+            let (line, column) = word_at(text, error.span.start);
+            Problem::new(FaultKind::Syntax, error.code.to_string()).at(line, column)
         })?;
         let problems = self.validate.as_ref().map(|validate| validate(&value));
         match problems.unwrap_or_default() {
@@ -115,6 +113,16 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Format for Ron<T> {
             problems => Err(told(text, &problems)),
         }
     }
+}
+
+/// The place of an error, or of the word after it where it is a blank.
+fn word_at(text: &str, at: ron::error::Position) -> (u32, u32) {
+    let line = text.lines().nth(at.line.saturating_sub(1)).unwrap_or("");
+    let after = line.chars().skip(at.col.saturating_sub(1));
+    let blanks = after.clone().take_while(|c| c.is_whitespace()).count();
+    let skipped = if blanks < after.count() { blanks } else { 0 };
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    (number(at.line), number(at.col + skipped))
 }
 
 /// All of them in one sentence, at the first whose key is found.

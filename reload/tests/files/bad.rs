@@ -247,7 +247,9 @@ fn a_broken_file_at_the_start_is_told_and_watched() {
         (FaultKind::Syntax, Some(2), Some(6), true)
     );
     let (teller, changes) = std::sync::mpsc::channel();
-    let _told = file.on_change(move |change| drop(teller.send(change.new.len())));
+    let _told = file.on_change(move |change| {
+        let _ = teller.send(change.new.len());
+    });
     fs::write(&path, "A=1\nB=2\n").unwrap();
     assert_eq!(changes.recv_timeout(crate::PATIENCE), Ok(2));
 }

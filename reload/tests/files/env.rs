@@ -108,7 +108,7 @@ fn what_is_no_line_is_told_with_its_place_and_never_with_a_value() {
             3,
             "B refers to a key that no line above it sets",
         ),
-        ("B=\"x\n${hunter2\"\n", 2, 2, "`${` is not closed"),
+        ("B=\"x\n${hunter2\"\n", 2, 1, "`${` is not closed"),
         ("A=b\0c\n", 1, 4, "there is a NUL character"),
         ("A='b\0c'\n", 1, 3, "there is a NUL character"),
     ];

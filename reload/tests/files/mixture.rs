@@ -104,7 +104,9 @@ proptest! {
         }
         let last = (ways.len() + 1) * 1000 + 7;
         let (teller, told) = std::sync::mpsc::channel();
-        let _told = file.on_change(move |_| drop(teller.send(())));
+        let _told = file.on_change(move |_| {
+            let _ = teller.send(());
+        });
         save(&path, &content(last, 7));
         let wanted = last.to_string();
         while file.get().get("KEY_0") != Some(wanted.as_str()) {

@@ -75,7 +75,7 @@ fn every_way_on_an_overlay() {
         echo lower > lower/renamed.txt; echo lower > lower/in_place.txt
         # The lower and the upper one on a file system that allows it.
         mount -t tmpfs none upper; mkdir -p upper/up upper/work
-        mount -t overlay overlay -o lowerdir=lower,upperdir=upper/up,workdir=upper/work mounted
+        mount -t overlay overlay -o lowerdir=lower,upperdir=upper/up,workdir=upper/work,userxattr mounted
         shift; exec "$@""#;
     if !in_name_spaces("mounts::every_way_on_an_overlay", script) {
         every_way();
