@@ -7,6 +7,7 @@
 mod stand;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -257,6 +258,67 @@ async fn a_winner_is_promoted_once_and_acknowledged() {
         live(&stand).await["values"],
         json!({"SIZE": "17", "MODE": "fast"})
     );
+    stand.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_winner_whose_check_fails_is_put_back() {
+    let stand = filled(16).await;
+    let config = stand.config_dir();
+    save(
+        &config.join("checks.ron"),
+        "{\"bad\": (command: [\"false\"])}",
+    );
+    let mut events = open(&stand, None).await;
+    let first = events.next().await.unwrap();
+    fs::create_dir(config.join("winners")).unwrap();
+    let winner = json!({"id": "w", "values": {"SIZE": 32}, "check": "bad"});
+    save(&config.join("winners/w.json"), &winner.to_string());
+    let tried = events.next().await.unwrap();
+    is_change(&tried, json!({"SIZE": {"old": "16", "new": "32"}}));
+    let back = events.next().await.unwrap();
+    is_change(&back, json!({"SIZE": {"old": "32", "new": "16"}}));
+    assert_eq!(back.id, first.id + 2);
+    let look = async {
+        while acknowledged(&config, "w").await["outcome"] != "put_back" {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    let put_back = tokio::time::timeout(stand::PATIENCE, look).await;
+    put_back.expect("it is said to be put back");
+    assert_eq!(
+        fs::read_to_string(config.join("shared.env")).unwrap(),
+        env(16)
+    );
+    stand.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_values_may_lie_elsewhere_and_not_where_others_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let (config_dir, elsewhere) = (config_dir(&dir), dir.path().join("elsewhere.env"));
+    fill(&config_dir, 1);
+    save(&elsewhere, &env(2));
+    let mut config = stand::config(&dir);
+    config.env = Some(elsewhere.clone());
+    let stand = Stand::start(dir, config).await;
+    let good = live(&stand).await;
+    assert_eq!(good["values"], json!({"SIZE": "2"}));
+
+    let beside = elsewhere.with_extension("new");
+    fs::write(&beside, env(3)).unwrap();
+    fs::set_permissions(&beside, fs::Permissions::from_mode(0o666)).unwrap();
+    fs::rename(&beside, &elsewhere).unwrap();
+    let module = stand
+        .until_module("config", |module| module["state"] == "refused")
+        .await;
+    assert_eq!(module["last_error"]["stage"], "untrusted", "{module}");
+    assert_eq!(live(&stand).await, good);
+    save(&elsewhere, &env(4));
+    stand
+        .until_module("config", |module| module["state"] == "live")
+        .await;
+    assert_eq!(live(&stand).await["values"], json!({"SIZE": "4"}));
     stand.stop().await;
 }
 
