@@ -98,10 +98,11 @@ impl Shared {
                 return BuildEnd::Cancelled;
             }
             let cancelled = || self.lock().cancelled;
-            let (built, said) = compile::build(command, &self.running, cancelled, |progress| {
-                self.lock().progress = Some(progress);
-                wake();
-            });
+            let (built, said) =
+                compile::build(command, &mut None, &self.running, cancelled, |progress| {
+                    self.lock().progress = Some(progress);
+                    wake();
+                });
             let fault = match built {
                 Ok(Built::Artifact { .. }) => continue,
                 Ok(Built::Cancelled) => return BuildEnd::Cancelled,

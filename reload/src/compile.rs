@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
+use std::time::SystemTime;
 
 use serde::Deserialize;
 
@@ -13,6 +14,7 @@ use crate::diagnostic::{Diagnostic, Level, Message};
 use crate::failure::{Fault, Stage};
 use crate::process::{MESSAGE_MAX, Running, tail};
 use crate::progress::Meter;
+use crate::rebuild::{Calls, Rebuild, Told};
 use crate::revision::{self, Revision};
 use crate::status::Progress;
 
@@ -87,81 +89,168 @@ pub(crate) enum Built {
 }
 
 /// Builds, and blocks until that has ended, unless it turns out to be `unwanted`. `heard` is told how far it has come; what the compiler
-/// said is returned beside the rest, errors first.
+/// said is returned beside the rest, errors first. `known` is what was learned from the last build of the same command.
 pub(crate) fn build(
     command: &BuildCommand,
+    known: &mut Option<Rebuild>,
+    running: &Running,
+    unwanted: impl Fn() -> bool,
+    heard: impl FnMut(Progress) + Send,
+) -> (Result<Built, Fault>, Vec<Diagnostic>) {
+    if let Some(rebuild) = known.take_if(|rebuild| rebuild.stands())
+        && let Some(ended) = again(rebuild, known, running, &unwanted)
+    {
+        return ended;
+    }
+    *known = None;
+    let began = SystemTime::now();
+    let mut report = Report::default();
+    let ended = by_cargo(command, &mut report, running, unwanted, heard);
+    if let (Ok(Built::Artifact { .. }), Some(artifact)) = (&ended, &report.artifact) {
+        *known = Rebuild::learn(&report.told, &command.directory, artifact, began);
+    }
+    let said = report.diagnostics();
+    if let Some(known) = known {
+        known.said.clone_from(&said);
+    }
+    (ended, said)
+}
+
+/// Has the compiler called as cargo did it last; nothing where it takes cargo after all.
+fn again(
+    mut rebuild: Rebuild,
+    known: &mut Option<Rebuild>,
+    running: &Running,
+    unwanted: impl Fn() -> bool,
+) -> Option<(Result<Built, Fault>, Vec<Diagnostic>)> {
+    if rebuild.is_fresh() {
+        let built = Built::Artifact {
+            path: Some(rebuild.artifact().to_owned()),
+            fresh: true,
+            revision: Revision::default(),
+        };
+        let said = rebuild.said.clone();
+        *known = Some(rebuild);
+        return Some((Ok(built), said));
+    }
+    let began = SystemTime::now();
+    let (mut compiler, _lock) = rebuild.command()?;
+    let mut child = spawn(&mut compiler).ok()?;
+    running.started(&child, unwanted);
+    let mut report = Report::default();
+    let stderr = child.stderr.take();
+    let revision = thread::scope(|scope| {
+        let revision = scope.spawn(|| revision::of(rebuild.directory()));
+        let lines = stderr.map(|pipe| BufReader::new(pipe).lines());
+        for line in lines.into_iter().flatten().map_while(Result::ok) {
+            report.read_compiler(&line);
+        }
+        revision.join().unwrap_or_default()
+    });
+    let cancelled = running.ended();
+    let status = child.wait();
+    let diagnostics = report.diagnostics();
+    let built = if cancelled {
+        Ok(Built::Cancelled)
+    } else if status.is_ok_and(|status| status.success()) {
+        Ok(Built::Artifact {
+            path: Some(rebuild.done(began).ok()?),
+            fresh: false,
+            revision,
+        })
+    } else if diagnostics.iter().any(|said| said.level == Level::Error) {
+        Err(fault(&diagnostics, ""))
+    } else {
+        return None;
+    };
+    rebuild.said.clone_from(&diagnostics);
+    *known = Some(rebuild);
+    Some((built, diagnostics))
+}
+
+fn by_cargo(
+    command: &BuildCommand,
+    report: &mut Report,
     running: &Running,
     unwanted: impl FnOnce() -> bool,
     heard: impl FnMut(Progress) + Send,
-) -> (Result<Built, Fault>, Vec<Diagnostic>) {
-    let mut child = match spawn(command) {
+) -> Result<Built, Fault> {
+    let mut cargo = Command::new(&command.program);
+    cargo
+        .args(&command.arguments)
+        // Its calls of the compiler are told in full only so.
+        .args(["--message-format=json", "-vv"])
+        // Cargo shows how far it is on a terminal only, unless it is told to.
+        .env("CARGO_TERM_PROGRESS_WHEN", "always")
+        .env("CARGO_TERM_PROGRESS_WIDTH", "120")
+        .current_dir(&command.directory);
+    let mut child = match spawn(&mut cargo) {
         Ok(child) => child,
         Err(error) if error.kind() == io::ErrorKind::NotFound && command.directory.is_dir() => {
-            return (Ok(Built::NoToolchain), Vec::new());
+            return Ok(Built::NoToolchain);
         }
         Err(error) => {
             let program = command.program.display();
             let title = format!("{program} cannot be run: {error}");
-            return (Err(Fault::new(Stage::Build, title)), Vec::new());
+            return Err(Fault::new(Stage::Build, title));
         }
     };
     running.started(&child, unwanted);
-    let mut report = Report::default();
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (said, revision) = thread::scope(|scope| {
         let mut meter = Meter::new(heard);
-        let listener =
-            scope.spawn(move || stderr.map(|pipe| tail(pipe, |bytes| meter.read(bytes))));
+        let mut calls = Calls::of(&command.target);
+        let listener = scope.spawn(move || {
+            let said = stderr.map(|pipe| {
+                tail(pipe, |bytes| {
+                    meter.read(bytes);
+                    calls.read(bytes);
+                })
+            });
+            (said.unwrap_or_default(), calls.last())
+        });
         let revision = scope.spawn(|| revision::of(&command.directory));
         let lines = stdout.map(|stdout| BufReader::new(stdout).lines());
         for line in lines.into_iter().flatten().map_while(Result::ok) {
             report.read(&line, &command.target);
         }
-        (
-            listener.join().ok().flatten().unwrap_or_default(),
-            revision.join().unwrap_or_default(),
-        )
+        let (said, call) = listener.join().unwrap_or_default();
+        report.told.call = call;
+        (said, revision.join().unwrap_or_default())
     });
     let cancelled = running.ended();
-    let status = child.wait();
-    report
-        .diagnostics
-        .sort_by_key(|message| std::cmp::Reverse(message.level));
-    let built = match status {
+    match child.wait() {
         _ if cancelled => Ok(Built::Cancelled),
         Ok(status) if status.success() => Ok(Built::Artifact {
-            path: report.artifact,
+            path: report.artifact.clone(),
             fresh: report.fresh,
             revision,
         }),
         Ok(_) => Err(fault(&report.diagnostics, &said)),
         Err(error) => Err(Fault::new(Stage::Build, format!("cargo was lost: {error}"))),
-    };
-    (built, report.diagnostics)
+    }
 }
 
-fn spawn(command: &BuildCommand) -> io::Result<Child> {
-    let mut cargo = Command::new(&command.program);
-    cargo
-        .args(&command.arguments)
-        .arg("--message-format=json")
-        // Cargo shows how far it is on a terminal only, unless it is told to.
-        .env("CARGO_TERM_PROGRESS_WHEN", "always")
-        .env("CARGO_TERM_PROGRESS_WIDTH", "120")
-        .current_dir(&command.directory)
+/// Starts a build, which must not inherit what the host's own build left in the environment.
+fn spawn(command: &mut Command) -> io::Result<Child> {
+    command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
+    let given: Vec<_> = command
+        .get_envs()
+        .map(|(name, _)| name.to_owned())
+        .collect();
     for (name, _) in std::env::vars_os() {
         let own = name.to_str().is_some_and(|name| {
             OWN.contains(&name) || OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         });
-        if own {
-            cargo.env_remove(name);
+        if own && !given.contains(&name) {
+            command.env_remove(name);
         }
     }
-    cargo.spawn()
+    command.spawn()
 }
 
 /// What is kept of cargo's messages.
@@ -172,6 +261,7 @@ struct Report {
     diagnostics: Vec<Diagnostic>,
     /// Bytes of what is kept.
     len: usize,
+    told: Told,
 }
 
 #[derive(Deserialize)]
@@ -181,9 +271,16 @@ enum Line {
     Diagnosed { message: Message },
     #[serde(rename = "compiler-artifact")]
     Built {
+        package_id: String,
+        manifest_path: PathBuf,
         target: Target,
         filenames: Vec<PathBuf>,
         fresh: bool,
+    },
+    #[serde(rename = "build-script-executed")]
+    Scripted {
+        package_id: String,
+        out_dir: PathBuf,
     },
     #[serde(other)]
     Other,
@@ -192,25 +289,62 @@ enum Line {
 #[derive(Deserialize)]
 struct Target {
     name: String,
+    kind: Vec<String>,
 }
+
+/// How ids of packages begin whose source lies on this machine, and may be edited.
+const LOCAL: &str = "path+";
 
 impl Report {
     fn read(&mut self, line: &str, target: &str) {
         match serde_json::from_str(line) {
             Ok(Line::Diagnosed { message }) => self.add(message.into()),
             Ok(Line::Built {
+                package_id,
+                manifest_path,
                 target: built,
                 filenames,
                 fresh,
-            }) if built.name == target => {
-                self.fresh = fresh;
-                self.artifact = filenames
-                    .into_iter()
-                    .find(|path| path.to_string_lossy().ends_with(DLL_SUFFIX));
+            }) => {
+                if package_id.starts_with(LOCAL) {
+                    self.told.manifests.insert(package_id, manifest_path);
+                    let is_script = built.kind.iter().any(|kind| kind == "custom-build");
+                    if built.name != target && !is_script {
+                        self.told.libraries.push(filenames.clone());
+                    }
+                }
+                if built.name == target {
+                    self.fresh = fresh;
+                    self.artifact = filenames
+                        .into_iter()
+                        .find(|path| path.to_string_lossy().ends_with(DLL_SUFFIX));
+                }
+            }
+            Ok(Line::Scripted {
+                package_id,
+                out_dir,
+            }) => {
+                if package_id.starts_with(LOCAL) {
+                    self.told.scripts.push((package_id, out_dir));
+                }
             }
             // A line that is no message comes from a build script.
-            _ => {}
+            Ok(Line::Other) | Err(_) => {}
         }
+    }
+
+    /// A line of the compiler's own, as cargo would have put it into its message.
+    fn read_compiler(&mut self, line: &str) {
+        if let Ok(message) = serde_json::from_str::<Message>(line) {
+            self.add(message.into());
+        }
+    }
+
+    /// What was said, errors first.
+    fn diagnostics(mut self) -> Vec<Diagnostic> {
+        self.diagnostics
+            .sort_by_key(|message| std::cmp::Reverse(message.level));
+        self.diagnostics
     }
 
     fn add(&mut self, message: Diagnostic) {
@@ -227,13 +361,22 @@ fn fault(diagnostics: &[Diagnostic], said: &str) -> Fault {
         .filter(|message| message.level == Level::Error);
     let Some(first) = errors.clone().next() else {
         // Cargo itself gave up: a manifest that cannot be read, a lock file out of date.
-        let said = said.rsplit('\r').next().unwrap_or(said).trim();
+        let said = said.rsplit('\r').next().unwrap_or(said);
+        let said: Vec<&str> = said.lines().filter(|line| !is_status(line)).collect();
+        let said = said.join("\n").trim().to_owned();
         let title = said.lines().find_map(|line| line.strip_prefix("error: "));
         let title = title.unwrap_or("cargo failed without an error message");
-        return Fault::new(Stage::Build, title).with(said.to_owned(), None);
+        return Fault::new(Stage::Build, title).with(said.clone(), None);
     };
     let rendered: String = errors.map(|error| error.rendered.as_str()).collect();
     Fault::new(Stage::Build, &first.title).with(rendered.trim_end().to_owned(), first.place.clone())
+}
+
+/// What cargo does, said to a terminal: a word that ends in the twelfth column, then about what.
+fn is_status(line: &str) -> bool {
+    let word = line.trim_start().split(' ').next().unwrap_or_default();
+    let padding = line.len() - line.trim_start().len();
+    padding > 2 && padding + word.len() == 12
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ mod pipeline;
 mod process;
 mod progress;
 pub mod promotion;
+mod rebuild;
 mod record;
 mod rehearse;
 mod reloader;

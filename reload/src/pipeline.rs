@@ -21,6 +21,7 @@ use crate::generation::{Generation, Mapped, Provenance, Rehearsed, Timings};
 use crate::loader::Loader;
 use crate::manifest::Stamp;
 use crate::orders::{Order, Outcome, Shared};
+use crate::rebuild::Rebuild;
 use crate::record::{self, Record};
 use crate::rehearse::{Candidate, Rehearse};
 use crate::revision::Revision;
@@ -34,6 +35,8 @@ pub(crate) struct Pipeline {
     loaders: BTreeMap<usize, Loader>,
     staging: Staging,
     stamp: Stamp,
+    /// What was learned from the last build of each.
+    known: BTreeMap<usize, Option<Rebuild>>,
 }
 
 /// What the stages came to.
@@ -67,6 +70,7 @@ impl Pipeline {
             loaders: BTreeMap::new(),
             staging,
             stamp,
+            known: BTreeMap::new(),
         }
     }
 
@@ -129,7 +133,8 @@ impl Pipeline {
 impl Attempt<'_> {
     fn stages(&mut self, pipeline: &mut Pipeline) -> Result<End, Fault> {
         self.after_others()?;
-        let Some(source) = self.build()? else {
+        let known = pipeline.known.entry(self.order.slot).or_default();
+        let Some(source) = self.build(known)? else {
             return Ok(End::GivenUp);
         };
         let began = Instant::now();
@@ -189,13 +194,13 @@ impl Attempt<'_> {
     }
 
     /// None when nobody wants it any more.
-    fn build(&mut self) -> Result<Option<Source>, Fault> {
+    fn build(&mut self, known: &mut Option<Rebuild>) -> Result<Option<Source>, Fault> {
         let mut source = Source {
             artifact: self.module.artifact.clone(),
             revision: None,
         };
         if let (true, Some(command)) = (self.order.build, &self.module.build.clone()) {
-            match self.compile(command)? {
+            match self.compile(command, known)? {
                 Built::Artifact {
                     path,
                     fresh,
@@ -211,7 +216,11 @@ impl Attempt<'_> {
         Ok((!self.unwanted()).then_some(source))
     }
 
-    fn compile(&mut self, command: &BuildCommand) -> Result<Built, Fault> {
+    fn compile(
+        &mut self,
+        command: &BuildCommand,
+        known: &mut Option<Rebuild>,
+    ) -> Result<Built, Fault> {
         self.enter(Stage::Build);
         let began = Instant::now();
         let (shared, place) = (self.shared, self.order.slot);
@@ -220,7 +229,7 @@ impl Attempt<'_> {
             shared.wake();
         };
         let unwanted = || self.unwanted();
-        let (built, diagnostics) = compile::build(command, &shared.process, unwanted, heard);
+        let (built, diagnostics) = compile::build(command, known, &shared.process, unwanted, heard);
         self.timings.build = began.elapsed();
         self.provenance.build_took = Some(self.timings.build);
         if !matches!(built, Ok(Built::Cancelled)) {
