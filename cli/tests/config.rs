@@ -1,4 +1,6 @@
-//! `warden config` as a person types it, over files of the test's own, with no broker about.
+//! `warden config` as a person types it, over files of the test's own.
+
+#![allow(clippy::unwrap_used, reason = "this is a test")]
 
 mod stand;
 
@@ -7,7 +9,7 @@ use std::path::PathBuf;
 use std::process::Output;
 
 use serde_json::Value;
-use stand::warden;
+use stand::{Broker, Running, until, warden};
 use tempfile::TempDir;
 
 const SCHEMA: &str = r#"{
@@ -180,4 +182,73 @@ fn a_winner_is_promoted_once() {
         said.contains("w-7 was promoted before, and is now live"),
         "{said}"
     );
+}
+
+/// A broker with values of its own to share.
+fn sharing() -> Broker {
+    let broker = Broker::start(1);
+    let dir = broker.dir.path().join("config");
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("schema.ron"), SCHEMA).unwrap();
+    fs::write(dir.join("shared.env"), ENV).unwrap();
+    let client = broker.client();
+    until("shared", || client.config().unwrap().values.len() == 1);
+    broker
+}
+
+fn config(broker: &Broker, args: &[&str]) -> Output {
+    let dir = broker.dir.path().join("config");
+    let dir = dir.to_str().unwrap();
+    broker.output(&[&["config", "--json", "--config-dir", dir], args].concat())
+}
+
+#[test]
+fn what_is_set_is_live_in_the_broker_when_it_is_acknowledged() {
+    let broker = sharing();
+    let client = broker.client();
+    for (size, generation) in [("1000", 1), ("99", 2)] {
+        let before = client.config().unwrap().generation;
+        let output = config(&broker, &["set", &format!("SIZE={size}")]);
+        let live = client.config().unwrap();
+        assert_eq!(live.values["SIZE"], size, "{output:?}");
+        assert_eq!(live.generation, before + 1, "promotion {generation}");
+        let ack: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(ack["generation"], live.generation, "{ack}");
+    }
+    let found: Value = serde_json::from_slice(&config(&broker, &["get"]).stdout).unwrap();
+    assert_eq!(found["source"], "broker");
+    assert_eq!(found["values"], serde_json::json!({"SIZE": "99"}));
+
+    // A key that is not shared is the file's alone, and read by the broker nevertheless.
+    let output = config(&broker, &["set", "KEY=an0ther"]);
+    let ack: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(ack["outcome"], "live", "{ack}");
+    assert_eq!(ack["generation"], client.config().unwrap().generation);
+
+    // Another folder is none of this broker's.
+    let other = Folder::new();
+    let dir = other.0.path().to_str().unwrap();
+    let output = broker.output(&["config", "--json", "--config-dir", dir, "set", "SIZE=77"]);
+    let ack: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&ack["outcome"], &ack["generation"]),
+        (&"live".into(), &Value::Null)
+    );
+    assert_eq!(client.config().unwrap().values["SIZE"], "99");
+}
+
+#[test]
+fn changes_are_followed_a_line_each() {
+    let broker = sharing();
+    let watch = Running::start(&mut broker.warden(&["config", "watch"]));
+    let line = || watch.line().split_once("  ").unwrap().1.to_owned();
+    assert!(line().starts_with("connected to "));
+    assert!(line().contains(" live since "));
+    assert!(line().ends_with(" SIZE=512"));
+    config(&broker, &["set", "SIZE=1000", "MODE=good", "KEY=an0ther"]);
+    assert!(line().ends_with(" MODE=good (was nothing)"));
+    assert!(line().ends_with(" SIZE=1000 (was 512)"));
+    config(&broker, &["rollback", "0"]);
+    assert!(line().ends_with(" MODE is gone (was good)"));
+    assert!(line().ends_with(" SIZE=512 (was 1000)"));
 }
