@@ -1,6 +1,6 @@
 //! The program of docs/hot-reload.md does what that page says, and is as short as it says.
 
-use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{ChildStdin, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -24,28 +24,22 @@ struct Counter {
 impl Counter {
     fn start() -> Result<Self> {
         let mut command = program("counter-host")?;
+        // One pipe for both outputs: what was said first is read first.
+        let (reader, writer) = std::io::pipe()?;
         command
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+            .stdout(writer.try_clone()?)
+            .stderr(writer);
         let mut process = Process::start(&mut command)?;
-        let child = process.child();
-        let stdin = child.stdin.take().context("it was piped")?;
+        let stdin = process.child().stdin.take().context("it was piped")?;
         let (sender, said) = channel();
-        let outputs: [Option<Box<dyn Read + Send>>; 2] = [
-            child.stdout.take().map(|pipe| Box::new(pipe) as _),
-            child.stderr.take().map(|pipe| Box::new(pipe) as _),
-        ];
-        for pipe in outputs.into_iter().flatten() {
-            let sender = sender.clone();
-            thread::spawn(move || {
-                for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-                    if sender.send(line).is_err() {
-                        return;
-                    }
+        thread::spawn(move || {
+            for line in BufReader::new(reader).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
                 }
-            });
-        }
+            }
+        });
         Ok(Self {
             process,
             stdin,
