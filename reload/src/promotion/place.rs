@@ -105,8 +105,9 @@ impl Promotions {
     /// Where somebody else has it all that time, or the folders cannot be made.
     pub fn open(place: Place, patience: Duration) -> Result<Self, PromotionError> {
         for folder in [place.history(), place.acks(), place.winners()] {
-            private_folder(&folder).map_err(PromotionError::folder(&folder))?;
+            fs::create_dir_all(&folder).map_err(PromotionError::folder(&folder))?;
         }
+        make_private(&place.history()).map_err(PromotionError::folder(&place.history()))?;
         let lock = lock(&place.history().join("lock"), patience)?;
         Ok(Self {
             place,
@@ -151,9 +152,8 @@ impl Promotions {
     }
 }
 
-/// Makes a folder that is its owner's alone, as one that was there before becomes.
-fn private_folder(path: &Path) -> io::Result<()> {
-    fs::create_dir_all(path)?;
+/// Makes a folder its owner's alone.
+fn make_private(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
