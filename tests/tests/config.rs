@@ -172,9 +172,10 @@ impl Scene {
 
     fn broker_has(&self, value: u64) -> Result<Instant> {
         let what = "the broker to have the value";
+        let value = value.to_string();
         warden_tests::process::until(PATIENCE, what, || {
             let (live, _) = self.config(&["get"])?;
-            let has = live["values"]["CHUNK_SIZE"] == value.to_string();
+            let has = live["values"]["CHUNK_SIZE"] == value.as_str();
             Ok((has && live["source"] == "broker").then(Instant::now))
         })
     }
