@@ -179,9 +179,14 @@ fn reveal(ui: &Ui, scene: &mut Scene<'_>, room: Rect) {
     focus_panel(ui, scene, panel);
 }
 
-/// A palette that nobody draws is closed; a field loses the focus and then its text, a sorted table its sorting, a row its selection.
+/// A palette that nobody draws is closed; what is typed into a setting is given up; a field loses the
+/// focus and then its text, a sorted table its sorting, a row its selection.
 fn step_back(ui: &Ui, scene: &mut Scene<'_>, typing: bool) {
     if scene.memory.palette.take().is_some() {
+        return;
+    }
+    // Before the field could take the lost focus for an order to save.
+    if scene.memory.draft.take().is_some() {
         return;
     }
     if typing {
@@ -192,10 +197,6 @@ fn step_back(ui: &Ui, scene: &mut Scene<'_>, typing: bool) {
             }
             if id == crate::events::filter_id() {
                 scene.memory.events_filter.clear();
-            }
-            if settings::is_field(scene, id) {
-                // Before the field could take the lost focus for an order to save.
-                scene.memory.draft = None;
             }
         }
     } else if !scene.memory.filter.is_empty() {

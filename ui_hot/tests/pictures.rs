@@ -144,6 +144,7 @@ fn draft(file: &str, key: &str, text: &str) -> Option<Draft> {
         file: file.to_owned(),
         key: key.to_owned(),
         text: text.to_owned(),
+        entered: false,
     })
 }
 

@@ -167,9 +167,16 @@ fn watching_is_chosen() {
 #[test]
 fn files_have_no_watching_to_choose() {
     let mut window = panel(sample::busy());
-    push(&mut window, "theme nerv, generation 2, live");
-    window.get_by_label("Reload theme nerv");
-    assert!(window.query_by_label("Watch theme nerv: off").is_none());
+    push(&mut window, "themes/nerv.ron, generation 5, live");
+    window.get_by_label("Reload themes/nerv.ron");
+    assert!(
+        window
+            .query_by_label("Watch themes/nerv.ron: off")
+            .is_none()
+    );
+    push(&mut window, "Open themes/nerv.ron in the editor");
+    let module = sample::t("themes/nerv.ron");
+    assert_eq!(taken(&mut window), [Action::EditFile { module }]);
 }
 
 #[test]

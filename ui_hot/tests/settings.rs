@@ -8,7 +8,7 @@ use sample::t;
 use stage::Window;
 use warden_toolkit::egui::accesskit::Role;
 use warden_toolkit::egui::{Event, Key, Modifiers};
-use warden_toolkit::egui_kittest::kittest::{NodeT as _, Queryable as _};
+use warden_toolkit::egui_kittest::kittest::Queryable as _;
 use warden_view::{Action, Draft, Picture, Verdict};
 
 const CTRL: Modifiers = Modifiers {
@@ -156,6 +156,7 @@ fn what_cannot_be_says_why_and_stays_to_be_mended() {
             file: WINDOW.to_owned(),
             key: "zoom".to_owned(),
             text: "11".to_owned(),
+            entered: false,
         })
     );
 }

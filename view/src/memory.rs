@@ -39,6 +39,8 @@ pub struct Draft {
     pub key: String,
     /// What is typed.
     pub text: String,
+    /// It was entered, and nothing was typed since.
+    pub entered: bool,
 }
 
 /// What is unfolded in the reload panel.

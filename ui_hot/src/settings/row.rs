@@ -283,6 +283,7 @@ fn typed(
             file: file.name.to_string(),
             key: setting.key.to_string(),
             text: text.clone(),
+            entered: false,
         });
         page.scene.actions.push(Action::CheckSetting {
             file: file.name.clone(),
@@ -290,13 +291,11 @@ fn typed(
             value: text.as_str().into(),
         });
     }
-    if response.lost_focus() && self::drafted(page, file, setting).is_some() {
-        if text.trim() == &*setting.value {
-            page.scene.memory.draft = None;
-        } else if wrong && page.ui.input(|input| input.key_pressed(Key::Enter)) {
+    if response.lost_focus() {
+        if wrong && page.ui.input(|input| input.key_pressed(Key::Enter)) {
             // It is to be mended where it stands.
             response.request_focus();
-        } else {
+        } else if enter(page, file, setting) {
             set(page, file, setting, &text);
         }
     }
@@ -312,6 +311,20 @@ fn typed(
 fn drafted<'a>(page: &'a Page<'_, '_>, file: &SettingsFile, setting: &Setting) -> Option<&'a str> {
     let draft = page.scene.memory.draft.as_ref()?;
     (*draft.file == *file.name && *draft.key == *setting.key).then_some(&*draft.text)
+}
+
+/// What is typed into it is to be saved; true where that is to be asked for, which it is once.
+fn enter(page: &mut Page<'_, '_>, file: &SettingsFile, setting: &Setting) -> bool {
+    let memory = &mut *page.scene.memory;
+    let of_this = |draft: &&mut Draft| *draft.file == *file.name && *draft.key == *setting.key;
+    let Some(draft) = memory.draft.as_mut().filter(of_this) else {
+        return false;
+    };
+    if draft.text.trim() == &*setting.value {
+        memory.draft = None;
+        return false;
+    }
+    !std::mem::replace(&mut draft.entered, true)
 }
 
 /// What the host says about what is typed into it.

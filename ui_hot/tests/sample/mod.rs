@@ -11,6 +11,7 @@ mod past;
 pub mod reload;
 pub mod settings;
 
+#[allow(unused_imports, reason = "each test program uses a part of it")]
 pub use reload::failed;
 
 use std::sync::Arc;
