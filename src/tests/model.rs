@@ -13,8 +13,12 @@
     reason = "what a test expects and does not get fails the test"
 )]
 
+#[path = "model/action.rs"]
+mod action;
 #[path = "model/broken.rs"]
 mod broken;
+#[path = "model/check.rs"]
+mod check;
 #[path = "model/key.rs"]
 mod key;
 #[path = "model/law.rs"]
@@ -29,6 +33,8 @@ mod report;
 mod scene;
 #[path = "model/scenes.rs"]
 mod scenes;
+#[path = "model/step.rs"]
+mod step;
 #[path = "model/tally.rs"]
 mod tally;
 #[path = "model/world.rs"]

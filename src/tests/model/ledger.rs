@@ -8,10 +8,10 @@ use warden::event::{Fact, Lease, Waiter};
 use warden::wire::Outcome;
 use warden::{Arbiter, Change, Event, RequestId};
 
+use super::action::Action;
 use super::law::{Breach, Law, Laws};
 use super::scene::{Kind, Scene, Who};
 use super::tally::{Fired, Rule};
-use super::world::Action;
 use crate::oracle::{Next, Oracle};
 
 /// A request that was posted and, as far as was told, has not ended.

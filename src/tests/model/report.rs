@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use stateright::{Checker, HasDiscoveries, Model};
 
+use super::action::Action;
 use super::broken::Fault;
 use super::law::Laws;
 use super::scene::Scene;
 use super::tally::Tally;
-use super::world::{Action, Small};
+use super::world::Small;
 
 /// What one run came to.
 pub struct Report {
