@@ -22,6 +22,14 @@
 //! - Whatever is wrong with a file keeps the last good value, is told with line and column, and
 //!   ends nothing: the file is watched on.
 //! - Nothing is locked while a callback runs.
+//!
+//! Who writes should write a new file and rename it into place, as [`crate::save`] does: that is
+//! live within milliseconds, and no reader of any kind ever sees a half. The one half that cannot be
+//! told from a whole is that of a writer who neither cuts the file nor has written before, in the
+//! microseconds before the system tells of its first write.
+//!
+//! Shown on Linux, on its own file systems, on an overlay and on tmpfs. On what else `notify` knows,
+//! where no system tells of closed files, everything is read twice; that is untried.
 
 mod echo;
 mod env;

@@ -140,6 +140,7 @@ pub fn entries(text: &str) -> Result<Vec<Entry>, Problem> {
         at: 0,
         counted: (0, 0),
         values: BTreeMap::new(),
+        referred: 0,
     };
     let mut entries = Vec::new();
     while let Some(entry) = reader.entry()? {
@@ -172,12 +173,20 @@ pub fn quoted(value: &str) -> String {
     quoted
 }
 
+/// No process could be given such a value.
+const NUL: &str = "there is a NUL character in a value";
+
+/// Keys that refer to keys that refer to keys would fill any memory.
+const REFERRED_MAX: usize = 1 << 20;
+
 struct Reader<'a> {
     text: &'a str,
     at: usize,
     /// How many lines end before this byte.
     counted: (u32, usize),
     values: BTreeMap<String, String>,
+    /// How many bytes stand for names by now.
+    referred: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -273,8 +282,10 @@ impl<'a> Reader<'a> {
             return Err(self.unclosed(start));
         };
         self.at += length + 1;
-        no_nul(&body[..length]).map_err(|message| self.wrong(start, message))?;
-        Ok(body[..length].to_owned())
+        match body[..length].contains('\0') {
+            true => Err(self.wrong(start, NUL)),
+            false => Ok(body[..length].to_owned()),
+        }
     }
 
     fn escaped(&mut self, key: &str) -> Result<String, Problem> {
@@ -301,7 +312,7 @@ impl<'a> Reader<'a> {
         let start = self.at;
         self.at += c.len_utf8();
         match c {
-            '\0' => return Err(self.wrong(start, no_nul("\0").unwrap_err())),
+            '\0' => return Err(self.wrong(start, NUL)),
             '\\' if escapes => {
                 let (meant, length) = match self.peek() {
                     Some('n') => ('\n', 1),
@@ -315,7 +326,14 @@ impl<'a> Reader<'a> {
             }
             '$' => match self.name()? {
                 Some((name, otherwise)) => match (self.values.get(&name), otherwise) {
-                    (Some(meant), _) => value.push_str(meant),
+                    (Some(meant), _) => {
+                        self.referred += meant.len();
+                        if self.referred > REFERRED_MAX {
+                            let message = "what values refer to comes to more than 1 MiB; write less, or write it out";
+                            return Err(self.wrong(start, message));
+                        }
+                        value.push_str(meant);
+                    }
                     (None, Some(otherwise)) => value.push_str(&otherwise),
                     (None, None) => {
                         let message = format!(
@@ -404,12 +422,4 @@ impl<'a> Reader<'a> {
 
 fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t')
-}
-
-/// No process could be given such a value.
-fn no_nul(value: &str) -> Result<(), &'static str> {
-    match value.contains('\0') {
-        true => Err("there is a NUL character in a value"),
-        false => Ok(()),
-    }
 }

@@ -31,10 +31,15 @@ struct Watched {
     users: BTreeSet<FileId>,
 }
 
+/// Device and inode.
 #[cfg(unix)]
-type FolderId = (u64, u64);
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct FolderId(u64, u64);
+
+/// Its path, where there is nothing better.
 #[cfg(not(unix))]
-type FolderId = PathBuf;
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct FolderId(PathBuf);
 
 /// Why the system does not tell all of what happens to a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -276,12 +281,12 @@ impl<'a> Place<'a> {
 fn folder_id(folder: &Path) -> io::Result<FolderId> {
     use std::os::unix::fs::MetadataExt as _;
     let metadata = std::fs::metadata(folder)?;
-    Ok((metadata.dev(), metadata.ino()))
+    Ok(FolderId(metadata.dev(), metadata.ino()))
 }
 
 #[cfg(not(unix))]
 fn folder_id(folder: &Path) -> io::Result<FolderId> {
-    std::fs::metadata(folder).map(|_| folder.to_owned())
+    std::fs::metadata(folder).map(|_| FolderId(folder.to_owned()))
 }
 
 /// What the system said, and what to do about it.

@@ -7,7 +7,7 @@ use std::path::Path;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn remote(folder: &Path) -> Option<&'static str> {
     // From statfs(2).
-    const REMOTE: [(u64, &str); 11] = [
+    const REMOTE: [(u32, &str); 11] = [
         (0x6969, "NFS"),
         (0xFF53_4D42, "CIFS"),
         (0xFE53_4D42, "SMB"),
@@ -20,9 +20,8 @@ pub(crate) fn remote(folder: &Path) -> Option<&'static str> {
         (0x0BD0_0BD0, "Lustre"),
         (0x786F_4256, "a shared folder of VirtualBox"),
     ];
-    let magic = rustix::fs::statfs(folder).ok()?.f_type;
-    // 32 bits on every system; some have them in a signed 64-bit field.
-    let magic = u64::from_ne_bytes(i64::from(magic).to_ne_bytes()) & 0xFFFF_FFFF;
+    // 32 bits that mean something, in fields of several kinds.
+    let magic = rustix::fs::statfs(folder).ok()?.f_type as u32;
     let found = REMOTE.iter().find(|(number, _)| *number == magic);
     found.map(|(_, name)| *name)
 }

@@ -276,6 +276,7 @@ mod tests {
             settle.found(start + MS * 50, digest("a"), false),
             Verdict::Believed
         );
+        settle.looked();
         assert_eq!(settle.found(start + MS * 100, None, false), Verdict::Later);
         assert_eq!(settle.due(), Some(start + MS * 200));
         assert_eq!(

@@ -127,6 +127,16 @@ fn what_is_no_line_is_told_with_its_place_and_never_with_a_value() {
     assert!(Env.parse("# no key\n").unwrap().is_empty());
 }
 
+#[test]
+fn keys_that_refer_to_each_other_fill_no_memory() {
+    let mut text = String::from("K0=ten bytes.\n");
+    for key in 1..60 {
+        text.push_str(&format!("K{key}=$K{0}$K{0}\n", key - 1));
+    }
+    let problem = Env.parse(&text).unwrap_err();
+    assert!(problem.message.contains("more than 1 MiB"), "{problem:?}");
+}
+
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Level {

@@ -1,5 +1,7 @@
 //! Values that follow files, on real files: every way that a file changes, and every bad input.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "this is a test")]
+
 mod bad;
 mod callbacks;
 mod env;
