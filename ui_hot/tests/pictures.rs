@@ -150,9 +150,11 @@ fn draft(file: &str, key: &str, text: &str) -> Option<Draft> {
 
 #[test]
 fn settings() {
+    let mut results = SnapshotResults::new();
     let memory = settings_in_front(None);
-    both("settings-1280", SMALL, &sample::busy(), &memory);
-    both("settings-1920", LARGE, &sample::busy(), &memory);
+    for (name, size) in [("settings-1280", SMALL), ("settings-1920", LARGE)] {
+        add(&mut results, name, &THEMES, size, &sample::busy(), &memory);
+    }
 }
 
 #[test]

@@ -162,7 +162,7 @@ fn control(
         Form::Choice(of) => {
             let words: Vec<(&str, &str)> = of.iter().map(|word| (&**word, "")).collect();
             if width(page, file, setting, &words) > room {
-                return menu(page, file, setting, of, at);
+                return menu(page, file, setting, of, (at, room));
             }
             let (right, pressed) = choice(page, file, setting, &words, at);
             if let Some(pressed) = pressed {
@@ -214,9 +214,9 @@ fn menu(
     file: &SettingsFile,
     setting: &Setting,
     of: &[Text],
-    at: Pos2,
+    (at, room): (Pos2, f32),
 ) -> f32 {
-    let label = format!("{}  ▾", setting.value);
+    let label = menu_label(page, &setting.value, room);
     let button = Button::new(&label)
         .named(format!("{}: {}", name(file, setting), setting.value))
         .enabled(file.locked.is_empty());
@@ -244,6 +244,20 @@ fn menu(
         set(page, file, setting, value);
     }
     response.rect.right()
+}
+
+/// A value that has to be as short as there is room for; it is whole in the menu.
+fn menu_label(page: &Page<'_, '_>, value: &str, room: f32) -> String {
+    const MORE: &str = "  ▾";
+    let whole = format!("{value}{MORE}");
+    let fits = |label: &str| Button::new(label).width(page.ui, &page.ink) <= room;
+    if fits(&whole) {
+        return whole;
+    }
+    let ends: Vec<usize> = value.char_indices().map(|(at, _)| at).collect();
+    let cut = |at: &usize| format!("{}…{MORE}", &value[..*at]);
+    let most = ends.partition_point(|at| fits(&cut(at)));
+    ends.get(most.saturating_sub(1)).map_or(whole, cut)
 }
 
 fn typed(
