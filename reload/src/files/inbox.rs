@@ -297,3 +297,76 @@ impl Marks {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{DataChange, Flag};
+
+    use super::*;
+
+    const FILE: FileId = 1;
+    const CLOSED: EventKind = EventKind::Access(AccessKind::Close(AccessMode::Write));
+    const WROTE: EventKind = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+    const RENAMED: EventKind = EventKind::Modify(ModifyKind::Name(RenameMode::To));
+
+    /// One file, `/etc/way/file`, after these events.
+    fn after(events: &[(EventKind, &str)]) -> (Inbox, Marks) {
+        let inbox = Inbox::default();
+        inbox.tell(|state| {
+            for (folder, name, role) in
+                [("/etc", "way", Role::Way), ("/etc/way", "file", Role::File)]
+            {
+                let folder = state.routes.entry(folder.into()).or_default();
+                folder.names.insert(name.into(), vec![(FILE, role)]);
+            }
+        });
+        for (kind, path) in events {
+            inbox.heard(Ok(Event::new(*kind).add_path(path.into())));
+        }
+        let marks = inbox.lock().marks.remove(&FILE).unwrap_or_default();
+        (inbox, marks)
+    }
+
+    #[test]
+    fn a_writer_is_one_until_it_closes() {
+        if !CLOSES_SEEN {
+            return;
+        }
+        let (_, marks) = after(&[(WROTE, "/etc/way/file")]);
+        assert!(marks.wrote && !marks.changed && marks.writers.len() == 1);
+        let (_, marks) = after(&[(WROTE, "/etc/way/file"), (CLOSED, "/etc/way/file")]);
+        assert!(marks.wrote && marks.changed && marks.writers.is_empty());
+        let (_, marks) = after(&[(WROTE, "/etc/way/file"), (RENAMED, "/etc/way")]);
+        assert!(marks.changed && marks.writers.is_empty() && !marks.doubt);
+    }
+
+    #[test]
+    fn what_is_made_on_the_way_may_have_been_filled_unseen() {
+        let (_, marks) = after(&[(EventKind::Create(CreateKind::Folder), "/etc/way")]);
+        assert!(marks.changed && marks.doubt);
+    }
+
+    #[test]
+    fn others_leave_no_mark() {
+        let read = EventKind::Access(AccessKind::Open(AccessMode::Any));
+        let (inbox, marks) = after(&[
+            (WROTE, "/etc/other"),
+            (CLOSED, "/etc/way/other"),
+            (read, "/etc/way/file"),
+        ]);
+        assert!(!marks.changed && marks.writers.is_empty());
+        assert!(inbox.lock().marks.is_empty());
+    }
+
+    #[test]
+    fn a_watched_folder_that_goes_is_lost_and_lost_events_are_told() {
+        let (inbox, marks) = after(&[(
+            EventKind::Modify(ModifyKind::Name(RenameMode::From)),
+            "/etc/way",
+        )]);
+        assert!(marks.changed);
+        assert!(inbox.lock().lost.contains(Path::new("/etc/way")));
+        inbox.heard(Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan)));
+        assert!(inbox.lock().overflowed);
+    }
+}
