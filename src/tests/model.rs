@@ -52,10 +52,14 @@ Usage: model [--long] [--scene NAME] [--seconds N] [--threads N] [--no-faults]
 
   --long        the large scenes; without it the small ones
   --scene NAME  the scenes whose name has this in it
-  --seconds N   stop a scene after so long, and say that not all states were visited
+  --seconds N   stop a scene after so long, and say that not all states were visited; with --long
+                120, since states that are still to be visited take memory
   --threads N   how many threads visit states (2)
   --no-faults   leave out the broken copies
 ";
+
+/// How long a large scene may take where nothing else is said.
+const LONG_S: u64 = 120;
 
 /// What the short form must show, or it proves nothing. Nothing yields yet.
 fn must_fire(rule: Rule) -> bool {
@@ -72,8 +76,7 @@ struct Options {
 
 impl Options {
     /// Nothing where `cargo test` was given the name of another test.
-    fn parse(words: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
-        let mut words = words;
+    fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
         let mut options = Self {
             long: false,
             scene: None,
@@ -125,7 +128,8 @@ fn check_scenes(options: &Options) -> bool {
     } else {
         scenes::short()
     };
-    let limit = options.seconds.map(Duration::from_secs);
+    let long_s = options.long.then_some(LONG_S);
+    let limit = options.seconds.or(long_s).map(Duration::from_secs);
     let chosen = |name: &str| {
         options
             .scene
