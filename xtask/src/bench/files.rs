@@ -21,7 +21,7 @@ pub fn measure() -> Result<Vec<Figure>> {
     let program = build()?;
     let rows = |arguments: &[&str]| -> Result<Vec<Row>> {
         let said = output(Command::new(&program).args(arguments))?;
-        Ok(said.lines().map(Row::of).collect())
+        Ok(String::from_utf8(said)?.lines().map(Row::of).collect())
     };
     let mut figures = Vec::new();
     for (way, kind, budget_ms) in [("rename", "atomic", 50.0), ("write", "in place", 1000.0)] {
