@@ -40,7 +40,10 @@ impl Promotions {
                 Standing::Begun => self.judge(&mut entry, live)?,
                 Standing::Checking(end) => self.check_again(&mut entry, end, live)?,
             };
-            acks.push(ack);
+            // What was put back has one acknowledgement with what put it back.
+            if acks.iter().all(|known: &Ack| known.id != ack.id) {
+                acks.push(ack);
+            }
         }
         Ok(acks)
     }
