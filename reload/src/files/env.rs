@@ -139,15 +139,15 @@ pub fn entries(text: &str) -> Result<Vec<Entry>, Problem> {
         text,
         at: 0,
         counted: (0, 0),
-        values: BTreeMap::new(),
+        entries: Vec::new(),
+        names: BTreeMap::new(),
+        named: 0,
         referred: 0,
     };
-    let mut entries = Vec::new();
     while let Some(entry) = reader.entry()? {
-        reader.values.insert(entry.key.clone(), entry.value.clone());
-        entries.push(entry);
+        reader.entries.push(entry);
     }
-    Ok(entries)
+    Ok(reader.entries)
 }
 
 /// Writes a value so that [`entries`] reads exactly it: nothing in it stands for anything else.
@@ -184,7 +184,10 @@ struct Reader<'a> {
     at: usize,
     /// How many lines end before this byte.
     counted: (u32, usize),
-    values: BTreeMap<String, String>,
+    entries: Vec<Entry>,
+    /// The last entry of each key, of so many entries: most files refer to none.
+    names: BTreeMap<String, usize>,
+    named: usize,
     /// How many bytes stand for names by now.
     referred: usize,
 }
@@ -195,7 +198,7 @@ impl<'a> Reader<'a> {
             self.skip(|c| c.is_whitespace());
             match self.peek() {
                 None => return Ok(None),
-                Some('#') => self.skip(|c| c != '\n'),
+                Some('#') => self.skip_line(),
                 Some(_) => break,
             }
         }
@@ -249,11 +252,10 @@ impl<'a> Reader<'a> {
     /// To the end of the line, or to a comment.
     fn plain(&mut self, key: String, line: u32, equals: usize) -> Result<Entry, Problem> {
         let start = self.at;
-        self.skip(|c| c != '\n');
+        self.skip_line();
         let rest = &self.text[equals..self.at];
-        let comment = rest
-            .char_indices()
-            .find(|(at, c)| *c == '#' && rest[..*at].ends_with(is_blank));
+        let mut signs = rest.match_indices('#');
+        let comment = signs.find(|(at, _)| rest[..*at].ends_with(is_blank));
         let end = equals + comment.map_or(rest.len(), |(at, _)| at);
         let written = match self.text[start.min(end)..end].trim_end() {
             // Right after the `=`: what is written there stays apart from a comment.
@@ -263,7 +265,13 @@ impl<'a> Reader<'a> {
         let end_of_line = std::mem::replace(&mut self.at, written.start);
         let mut value = String::new();
         while self.at < written.end {
-            self.one(&key, &mut value, false)?;
+            let left = &self.text[self.at..written.end];
+            let as_it_is = left.find(['$', '\0']).unwrap_or(left.len());
+            value.push_str(&left[..as_it_is]);
+            self.at += as_it_is;
+            if self.at < written.end {
+                self.one(&key, &mut value, false)?;
+            }
         }
         self.at = end_of_line;
         Ok(Entry {
@@ -293,6 +301,10 @@ impl<'a> Reader<'a> {
         self.at += 1;
         let mut value = String::new();
         loop {
+            let left = &self.text[self.at..];
+            let as_it_is = left.find(['"', '\\', '$', '\0']).unwrap_or(left.len());
+            value.push_str(&left[..as_it_is]);
+            self.at += as_it_is;
             match self.peek() {
                 None => return Err(self.unclosed(start)),
                 Some('"') => {
@@ -325,8 +337,9 @@ impl<'a> Reader<'a> {
                 value.push(meant);
             }
             '$' => match self.name()? {
-                Some((name, otherwise)) => match (self.values.get(&name), otherwise) {
-                    (Some(meant), _) => {
+                Some((name, otherwise)) => match (self.meant(&name), otherwise) {
+                    (Some(at), _) => {
+                        let meant = &self.entries[at].value;
                         self.referred += meant.len();
                         if self.referred > REFERRED_MAX {
                             let message = "what values refer to comes to more than 1 MiB; write less, or write it out";
@@ -347,6 +360,15 @@ impl<'a> Reader<'a> {
             c => value.push(c),
         }
         Ok(())
+    }
+
+    /// The entry that a name stands for.
+    fn meant(&mut self, name: &str) -> Option<usize> {
+        for (at, entry) in self.entries.iter().enumerate().skip(self.named) {
+            self.names.insert(entry.key.clone(), at);
+        }
+        self.named = self.entries.len();
+        self.names.get(name).copied()
     }
 
     /// What follows a `$`, if it is a name, and what stands for it where it is none.
@@ -381,7 +403,7 @@ impl<'a> Reader<'a> {
         self.skip(|c| c != '\n' && c.is_whitespace());
         match self.peek() {
             None | Some('\n') => {}
-            Some('#') => self.skip(|c| c != '\n'),
+            Some('#') => self.skip_line(),
             Some(_) => {
                 let message = format!(
                     "something follows the closing quote of {key}; inside of double quotes \\\" stands for a quote"
@@ -412,6 +434,11 @@ impl<'a> Reader<'a> {
 
     fn peek(&self) -> Option<char> {
         self.text[self.at..].chars().next()
+    }
+
+    fn skip_line(&mut self) {
+        let rest = &self.text[self.at..];
+        self.at += rest.find('\n').unwrap_or(rest.len());
     }
 
     fn skip(&mut self, which: impl Fn(char) -> bool) {
