@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use warden_tests::process::{Process, checkout, output, until};
+use warden_tests::process::{Process, checkout, output, programs, until};
 use warden_tests::{Broker, Display, Edit, Window};
 
 /// A cold start or a build on a busy machine.
@@ -16,7 +16,7 @@ const REBUILD: Duration = Duration::from_secs(400);
 /// Where the edits go: the end of the function that draws a frame.
 const LAST_LINE: &str = "    dialog::show(ui, &mut scene);\n";
 
-/// Both tests edit the checkout and build it.
+/// These tests edit the checkout and build it.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -58,6 +58,13 @@ impl Scene {
         self.window.forget();
         self.display.press("ctrl+alt+r")?;
         self.window.wait_for_reload(PATIENCE)
+    }
+
+    /// Chooses in the command palette what these words find first.
+    fn choose(&self, words: &str) -> Result<()> {
+        self.display.press("ctrl+k")?;
+        self.display.type_text(words)?;
+        self.display.press("Return")
     }
 
     /// Types into the filter over the queue, and waits until the window has written that down.
@@ -185,6 +192,92 @@ fn what_ends_its_process_in_a_rehearsal_ends_a_child_alone() -> Result<()> {
 }
 
 #[test]
+fn a_build_from_elsewhere_is_told_and_taken_as_the_operator_wants() -> Result<()> {
+    let _alone = alone();
+    let lib = Edit::of("ui_hot/src/lib.rs")?;
+    let asks_for_a_frame_in = |seconds: u32| {
+        format!(
+            "{LAST_LINE}    ui.ctx().request_repaint_after(std::time::Duration::from_secs({seconds}));\n"
+        )
+    };
+    let scene = Scene::open(&[])?;
+    lib.replace(LAST_LINE, &asks_for_a_frame_in(90_000))?;
+    let first = scene.reload()?;
+    ensure!(first["event"] == "generation", "not taken: {first}");
+    scene.window.wait_for("trusted", PATIENCE, |_| true)?;
+
+    scene.window.forget();
+    scene.choose("watch ui_hot tell when")?;
+    lib.replace(LAST_LINE, &asks_for_a_frame_in(90_001))?;
+    build("ui_hot")?;
+    let of_ui_hot = |newer: bool| {
+        move |report: &Value| report["module"] == "ui_hot" && report["newer"] == newer
+    };
+    scene.window.wait_for("newer", PATIENCE, of_ui_hot(true))?;
+    // It was told and not taken: it is the next one that is taken by hand.
+    let second = scene.reload()?;
+    ensure!(
+        second["n"].as_u64() == first["n"].as_u64().map(|n| n + 1),
+        "taken by itself: {first}, then {second}"
+    );
+
+    scene.window.wait_for("trusted", PATIENCE, |_| true)?;
+    scene.window.forget();
+    scene.choose("watch ui_hot load its file")?;
+    lib.replace(LAST_LINE, &asks_for_a_frame_in(90_002))?;
+    build("ui_hot")?;
+    let third = scene.window.wait_for_reload(PATIENCE)?;
+    ensure!(
+        third["event"] == "generation" && third["n"].as_u64() > second["n"].as_u64(),
+        "not taken by itself: {third}"
+    );
+    scene.choose("watch ui_hot ignore")?;
+    lib.undo()?;
+    scene.reload().map(drop)
+}
+
+#[test]
+fn a_build_that_is_given_up_leaves_everything_as_it_was() -> Result<()> {
+    let _alone = alone();
+    let lib = Edit::of("ui_hot/src/lib.rs")?;
+    let scene = Scene::open(&[])?;
+    scene.reload()?;
+    lib.replace(
+        LAST_LINE,
+        &format!("{LAST_LINE}    scene.no_such_thing();\n"),
+    )?;
+    // Cargo waits for this lock as for any other cargo, so that the build lasts until it is given up.
+    let folder = std::fs::File::open(programs()?.join(".cargo-lock"))?;
+    folder.lock()?;
+    scene.window.forget();
+    scene.display.press("ctrl+alt+r")?;
+    scene.choose("stop the build of ui_hot")?;
+    let of = |module: &'static str| move |report: &Value| report["module"] == module;
+    scene.window.wait_for("cancelled", PATIENCE, of("ui_hot"))?;
+    scene.choose("stop the build of palette")?;
+    scene
+        .window
+        .wait_for("cancelled", PATIENCE, of("palette"))?;
+    folder.unlock()?;
+    // Nothing of it goes on: what would have failed is not heard of, until it is built again.
+    let failed = scene.reload()?;
+    ensure!(
+        failed["event"] == "reload_failed" && failed["stage"] == "build",
+        "{failed}"
+    );
+    ensure!(
+        failed["place"]
+            .as_str()
+            .is_some_and(|place| place.starts_with("ui_hot/src/lib.rs:")),
+        "the file and line are not named: {failed}"
+    );
+    lib.undo()?;
+    let mended = scene.reload()?;
+    ensure!(mended["event"] != "reload_failed", "{mended}");
+    Ok(())
+}
+
+#[test]
 fn a_change_of_what_crosses_is_refused_and_taken_by_a_warm_restart() -> Result<()> {
     let _alone = alone();
     let view = Edit::of("view/src/picture.rs")?;
@@ -245,17 +338,23 @@ fn restarts_warm(view: &Edit) -> Result<()> {
 
 /// Others that are run after this find what the checkout holds.
 fn build_as_it_was() -> Result<()> {
-    let cargo = |arguments: &[&str]| {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut command = std::process::Command::new(cargo);
-        command
-            .args(arguments)
-            .arg("--frozen")
-            .current_dir(checkout());
-        output(&mut command).map(drop)
-    };
     for module in ["ui_hot", "palette"] {
-        cargo(&["rustc", "--package", module, "--lib", "--crate-type=cdylib"])?;
+        build(module)?;
     }
     cargo(&["build", "--package", "warden-app"])
+}
+
+/// Builds a hot module as somebody would in a terminal of theirs.
+fn build(module: &str) -> Result<()> {
+    cargo(&["rustc", "--package", module, "--lib", "--crate-type=cdylib"])
+}
+
+fn cargo(arguments: &[&str]) -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = std::process::Command::new(cargo);
+    command
+        .args(arguments)
+        .arg("--frozen")
+        .current_dir(checkout());
+    output(&mut command).map(drop)
 }
