@@ -13,8 +13,11 @@ const NARROW: f32 = 1_000.0;
 
 /// The layout to draw in this much room.
 pub(crate) fn in_room(remembered: &Layout, room: Vec2) -> Layout {
-    if remembered.root != 0 && is_sound(remembered) {
-        return remembered.clone();
+    if remembered.root != 0 {
+        let layout = completed(remembered.clone());
+        if is_sound(&layout) {
+            return layout;
+        }
     }
     let mut layout = fitting(room);
     for node in &mut layout.nodes {
@@ -29,6 +32,31 @@ pub(crate) fn in_room(remembered: &Layout, room: Vec2) -> Layout {
             && children.contains(chosen)
         {
             *active = *chosen;
+        }
+    }
+    layout
+}
+
+/// A layout from before there was some panel has it among the tabs that it would stand among.
+fn completed(mut layout: Layout) -> Layout {
+    let among = [Panel::Reload, Panel::Events, Panel::Timeline];
+    let tabs = among
+        .into_iter()
+        .find_map(|panel| tabs_node(&layout, panel).map(|tabs| tabs.id));
+    for panel in Panel::ALL {
+        if pane_node(&layout, panel).is_some() {
+            continue;
+        }
+        let id = layout.nodes.iter().map(|node| node.id).max().unwrap_or(0) + 1;
+        let tabs = layout.nodes.iter_mut().find(|node| Some(node.id) == tabs);
+        if let Some(Node {
+            kind: NodeKind::Tabs { children, .. },
+            ..
+        }) = tabs
+        {
+            children.push(id);
+            let kind = NodeKind::Pane(panel);
+            layout.nodes.push(Node { id, kind });
         }
     }
     layout
@@ -365,6 +393,26 @@ mod tests {
             assert!(!is_sound(&layout), "{layout:?}");
             assert_eq!(in_room(&layout, ROOMS[1]), fitting(ROOMS[1]));
         }
+    }
+
+    #[test]
+    fn a_layout_from_before_there_was_a_panel_is_kept_and_has_it() {
+        let mut former = fitting(ROOMS[1]);
+        let id = pane_id(Panel::Settings);
+        former.nodes.retain(|node| node.id != id);
+        for node in &mut former.nodes {
+            if let NodeKind::Tabs { children, .. } = &mut node.kind {
+                children.retain(|child| *child != id);
+            }
+        }
+        assert!(!is_sound(&former));
+        let drawn = in_room(&former, ROOMS[3]);
+        assert!(is_sound(&drawn), "{drawn:?}");
+        assert_ne!(drawn, fitting(ROOMS[3]), "it is not what fits the room");
+        assert_eq!(
+            tabs_of(&drawn, Panel::Settings),
+            tabs_of(&drawn, Panel::Reload)
+        );
     }
 
     #[test]
