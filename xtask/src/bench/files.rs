@@ -8,7 +8,8 @@ use warden_tests::process::{checkout, output};
 
 use super::table::{Figure, amount};
 
-/// Of each kind.
+/// Of each kind, one every 75 ms: a debouncer that waits for 500 ms of quiet and has no cap waits
+/// for the last of them.
 const SAVES: &str = "1000";
 /// Saves that pause in the middle.
 const HALVES: &str = "20";
@@ -36,7 +37,7 @@ pub fn measure() -> Result<Vec<Figure>> {
     }
     for row in rows(&["halves", HALVES])? {
         let what = format!(
-            "{}: half-written files taken, of {HALVES} saves that pause",
+            "{}: reads of a half-written file, in {HALVES} saves that pause",
             row.name()
         );
         figures.push(match row.is_ours() {

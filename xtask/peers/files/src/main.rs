@@ -141,7 +141,8 @@ fn halves(saves: u64) -> Result<()> {
         thread::sleep(Duration::from_millis(1200));
         file.write_all(second.as_bytes())?;
         drop(file);
-        thread::sleep(Duration::from_millis(800));
+        // Out of step with whoever looks every 2 s.
+        thread::sleep(Duration::from_millis(1100));
     }
     thread::sleep(AFTER);
     for Watcher { name, seen, .. } in &watchers {
