@@ -20,6 +20,7 @@ mod modules;
 mod options;
 mod orders;
 mod project;
+mod repaint;
 mod report;
 mod restart;
 mod run;

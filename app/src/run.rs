@@ -13,7 +13,7 @@ use crate::host::{Host, Parts, absolute};
 use crate::hot::Hot;
 use crate::keep::{Keeper, Kept};
 use crate::options::Options;
-use crate::{broker, hot};
+use crate::{broker, hot, repaint};
 
 /// Opens the window and blocks until it is closed.
 ///
@@ -43,7 +43,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         // Before there is a window nothing needs a frame: the first one takes everything in.
         Wake::new(move || {
             if let Some(context) = context.get() {
-                context.request_repaint();
+                repaint::once(context);
             }
         })
     };

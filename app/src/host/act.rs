@@ -5,7 +5,7 @@ use warden_view::Action;
 
 use super::Host;
 use crate::keep::Resume;
-use crate::{editor, modules};
+use crate::{editor, modules, repaint};
 
 impl Host {
     pub(super) fn act(&mut self, ctx: &egui::Context, action: Action) {
@@ -15,7 +15,7 @@ impl Host {
                 self.set_stage(ctx);
                 self.hot.reload_all();
                 self.failed_at = None;
-                ctx.request_repaint();
+                repaint::once(ctx);
             }
             Action::SetTheme { id } => {
                 if let Err(said) = self.config.choose_theme(&id) {
@@ -27,7 +27,7 @@ impl Host {
             Action::OpenEditor { file, line, column } => editor::open(&file, line, column),
             Action::Dismiss { run } => {
                 self.orders.dismiss(run);
-                ctx.request_repaint();
+                repaint::once(ctx);
             }
             Action::Retry => self.feed.retry(),
             Action::ReloadModule { module } => {
@@ -35,18 +35,18 @@ impl Host {
                     self.set_stage(ctx);
                     self.hot.reload(&module);
                 }
-                ctx.request_repaint();
+                repaint::once(ctx);
             }
             Action::CheckSetting { file, key, value } => {
                 self.config.check(&file, &key, &value);
-                ctx.request_repaint();
+                repaint::once(ctx);
             }
             Action::SetSetting { file, key, value } => {
                 if let Err(said) = self.config.set(&file, &key, &value) {
                     // The panel says the same beside what was typed.
                     tracing::info!(%file, %key, said, "a setting is refused");
                 }
-                ctx.request_repaint();
+                repaint::once(ctx);
             }
             Action::EditFile { module } => match self.config.make(&module) {
                 Ok(path) => editor::open(&path.to_string_lossy(), 1, 1),
@@ -54,22 +54,22 @@ impl Host {
             },
             Action::CancelBuild { module } => {
                 self.hot.cancel(&module);
-                ctx.request_repaint();
+                repaint::once(ctx);
             }
             Action::RollBack { module, generation } => self.roll_back(ctx, &module, generation),
             Action::Watch { module, mode } => {
                 if let Err(said) = self.hot.watch(&module, modules::watch(mode)) {
                     self.complain(format!("Watch {module}"), said);
                 }
-                ctx.request_repaint();
+                repaint::once(ctx);
             }
             Action::WarmRestart => {
                 self.restart.begin(&self.hot, &self.wake);
-                ctx.request_repaint();
+                repaint::once(ctx);
             }
             Action::CancelRestart => {
                 self.restart.cancel();
-                ctx.request_repaint();
+                repaint::once(ctx);
             }
             Action::Release { .. }
             | Action::ForceAll { .. }
@@ -78,7 +78,7 @@ impl Host {
                 let live = self.feed.is_live();
                 self.orders
                     .send(&action, &self.picture, live, self.feed.client(), &self.wake);
-                ctx.request_repaint();
+                repaint::once(ctx);
             }
         }
     }
@@ -102,7 +102,7 @@ impl Host {
         let title = format!("Roll {module} back to generation {to}");
         let now_ms = self.clock.now_ms();
         self.orders.tell(title, outcome, now_ms);
-        ctx.request_repaint();
+        repaint::once(ctx);
     }
 
     /// Writes everything down and becomes the program that was built.
@@ -116,12 +116,12 @@ impl Host {
         self.keeper.flush();
         self.reporter.restarts();
         self.restart.execute();
-        ctx.request_repaint();
+        repaint::once(ctx);
     }
 
     pub(super) fn themes_changed(&mut self, ctx: &egui::Context) {
         self.show_themes();
         self.restyle = true;
-        ctx.request_repaint();
+        repaint::once(ctx);
     }
 }

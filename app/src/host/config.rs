@@ -5,7 +5,7 @@ use warden_view::{Text, Watch};
 
 use super::Host;
 use crate::config::{Changed, Live, WatchMode};
-use crate::modules;
+use crate::{modules, repaint};
 
 impl Host {
     /// Takes in what has changed on the disk.
@@ -37,7 +37,7 @@ impl Host {
             self.complain(title, said);
         }
         if self.broken.now(self.config.faults()) {
-            ctx.request_repaint();
+            repaint::once(ctx);
         }
     }
 
@@ -68,7 +68,7 @@ impl Host {
         if shown != self.picture.settings {
             self.picture.settings = shown;
             self.picture.serial += 1;
-            ctx.request_repaint();
+            repaint::once(ctx);
         }
     }
 }

@@ -32,6 +32,7 @@ use crate::keys;
 use crate::modules::Modules;
 use crate::options::Options;
 use crate::orders::Orders;
+use crate::repaint;
 use crate::report::Reporter;
 use crate::restart::Restart;
 
@@ -222,7 +223,7 @@ impl Host {
     /// Takes in what has come. Also called while the window is hidden.
     pub fn logic(&mut self, ctx: &egui::Context) {
         if self.feed.take(&self.clock, &mut self.picture) {
-            ctx.request_repaint();
+            repaint::once(ctx);
         }
     }
 

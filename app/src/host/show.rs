@@ -10,11 +10,12 @@ use warden_view::{Clock, Link, LinkState};
 use super::Host;
 use crate::config::ClockZone;
 use crate::hot::Scene;
+use crate::repaint;
 
 impl Host {
     pub(super) fn bring_up_to_date(&mut self, ctx: &egui::Context) {
         if self.feed.show(&mut self.clock, &mut self.picture) {
-            ctx.request_repaint();
+            repaint::once(ctx);
         }
         let now_ms = self.clock.now_ms();
         if self.picture.clock.now_ms / 1_000 != now_ms / 1_000 || self.picture.clock.zone.is_empty()
@@ -93,7 +94,7 @@ impl Host {
             ctx.request_repaint_after(Duration::from_millis(wait_ms + 1));
         }
         if self.reporter.wants_frame() || self.restyle || self.hot.wants_frames() {
-            ctx.request_repaint();
+            repaint::once(ctx);
         }
     }
 
