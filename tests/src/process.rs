@@ -43,6 +43,28 @@ pub fn checkout() -> &'static Path {
         .unwrap_or(Path::new("."))
 }
 
+/// Builds a hot module of the checkout, as somebody would in a terminal.
+///
+/// # Errors
+/// When cargo fails.
+pub fn build_hot(module: &str) -> Result<()> {
+    cargo(&["rustc", "--package", module, "--lib", "--crate-type=cdylib"])
+}
+
+/// Runs cargo in the checkout.
+///
+/// # Errors
+/// When it fails.
+pub fn cargo(arguments: &[&str]) -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .args(arguments)
+        .arg("--frozen")
+        .current_dir(checkout());
+    output(&mut command).map(drop)
+}
+
 /// A child that is killed and waited for when this is dropped.
 #[derive(Debug)]
 pub struct Process(Child);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use warden_tests::process::{Process, checkout, output, programs, until};
+use warden_tests::process::{Process, build_hot, cargo, programs, until};
 use warden_tests::{Broker, Display, Edit, Window};
 
 /// A cold start or a build on a busy machine.
@@ -209,7 +209,7 @@ fn a_build_from_elsewhere_is_told_and_taken_as_the_operator_wants() -> Result<()
     scene.window.forget();
     scene.choose("watch ui_hot tell when")?;
     lib.replace(LAST_LINE, &asks_for_a_frame_in(90_001))?;
-    build("ui_hot")?;
+    build_hot("ui_hot")?;
     let of_ui_hot = |newer: bool| {
         move |report: &Value| report["module"] == "ui_hot" && report["newer"] == newer
     };
@@ -225,7 +225,7 @@ fn a_build_from_elsewhere_is_told_and_taken_as_the_operator_wants() -> Result<()
     scene.window.forget();
     scene.choose("watch ui_hot load its file")?;
     lib.replace(LAST_LINE, &asks_for_a_frame_in(90_002))?;
-    build("ui_hot")?;
+    build_hot("ui_hot")?;
     let third = scene.window.wait_for_reload(PATIENCE)?;
     ensure!(
         third["event"] == "generation" && third["n"].as_u64() > second["n"].as_u64(),
@@ -339,22 +339,7 @@ fn restarts_warm(view: &Edit) -> Result<()> {
 /// Others that are run after this find what the checkout holds.
 fn build_as_it_was() -> Result<()> {
     for module in ["ui_hot", "palette"] {
-        build(module)?;
+        build_hot(module)?;
     }
     cargo(&["build", "--package", "warden-app"])
-}
-
-/// Builds a hot module as somebody would in a terminal of theirs.
-fn build(module: &str) -> Result<()> {
-    cargo(&["rustc", "--package", module, "--lib", "--crate-type=cdylib"])
-}
-
-fn cargo(arguments: &[&str]) -> Result<()> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = std::process::Command::new(cargo);
-    command
-        .args(arguments)
-        .arg("--frozen")
-        .current_dir(checkout());
-    output(&mut command).map(drop)
 }

@@ -11,7 +11,7 @@ use warden::RequestId;
 use warden::wire::LockBody;
 use warden_client::{Client, Find};
 use warden_tests::picture::Area;
-use warden_tests::process::{Process, programs, until};
+use warden_tests::process::{Process, build_hot, programs, until};
 use warden_tests::{Broker, Display, Edit, Picture, Window};
 
 const WIDTH: u32 = 1280;
@@ -361,6 +361,8 @@ fn a_compile_error_leaves_the_last_good_code(scene: &Scene, lib: &Edit) -> Resul
 
 fn a_truncated_library_is_refused(scene: &Scene, lib: &Edit) -> Result<()> {
     let before = scene.display.picture_at_rest()?;
+    // A build that has something to do would mend it.
+    build_hot("ui_hot")?;
     let artifact = std::fs::OpenOptions::new()
         .write(true)
         .open(programs()?.join("libui_hot.so"))?;
