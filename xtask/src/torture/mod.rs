@@ -14,6 +14,9 @@ pub struct Options {
     /// How many times the real window is given edited source, one edit in ten poisoned.
     #[arg(long, default_value_t = 200)]
     edits: u32,
+    /// How long the model checker may look at each of its large scenes, in seconds.
+    #[arg(long, default_value_t = 120)]
+    model: u32,
 }
 
 pub fn run(options: &Options) -> Result<()> {
@@ -28,6 +31,13 @@ pub fn run(options: &Options) -> Result<()> {
             .args(["--test", "torture", "--", "--reloads"])
             .arg(options.reloads.to_string());
         build::expect_success(&mut engine)?;
+    }
+    if options.model > 0 {
+        let mut model = build::cargo("test")?;
+        model
+            .args(["--test", "model", "--", "--long", "--seconds"])
+            .arg(options.model.to_string());
+        build::expect_success(&mut model)?;
     }
     Ok(())
 }
