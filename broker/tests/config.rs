@@ -281,6 +281,7 @@ async fn a_winner_whose_check_fails_is_put_back() {
     assert_eq!(back.id, first.id + 2);
     let look = async {
         while acknowledged(&config, "w").await["outcome"] != "put_back" {
+            // No event tells of a file of acknowledgements: it is asked for, with a deadline.
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     };
@@ -329,6 +330,7 @@ async fn acknowledged(config: &Path, id: &str) -> Value {
             if let Ok(text) = fs::read(&path) {
                 return serde_json::from_slice(&text).unwrap();
             }
+            // No event tells of a file of acknowledgements: it is asked for, with a deadline.
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     };

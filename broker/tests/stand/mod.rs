@@ -190,6 +190,7 @@ impl Stand {
                 if wanted(&status) {
                     return status;
                 }
+                // The route has no events: it is asked as a client would ask it, with a deadline.
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
@@ -216,6 +217,7 @@ impl Stand {
                 if wanted(&module) {
                     return module;
                 }
+                // The route has no events: it is asked as a client would ask it, with a deadline.
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };

@@ -108,6 +108,7 @@ impl Broker {
             if let Some(error) = module.last_error {
                 return Said::Refused(told(&error));
             }
+            // How its files stand comes without events, and is asked for within a deadline.
             thread::sleep(RETRY);
         }
         match self.is_ours {

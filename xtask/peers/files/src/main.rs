@@ -65,6 +65,7 @@ fn latency(saves: u64, way: &str) -> Result<()> {
     for number in 1..=saves {
         save(&path, way, number)?;
         saved.push(Instant::now());
+        // The pace of the saves.
         thread::sleep(PACE);
     }
     thread::sleep(AFTER);
@@ -106,6 +107,7 @@ fn storm(way: &str) -> Result<()> {
     for number in 1..=1000 {
         save(&path, way, number)?;
         if let Some(early) = Duration::from_millis(number).checked_sub(start.elapsed()) {
+            // The pace of the storm.
             thread::sleep(early);
         }
     }
@@ -138,6 +140,7 @@ fn halves(saves: u64) -> Result<()> {
         let (first, second) = content.split_at(content.len() / 2);
         let mut file = fs::File::create(&path)?;
         file.write_all(first.as_bytes())?;
+        // The pause of the writer is what is measured.
         thread::sleep(Duration::from_millis(1200));
         file.write_all(second.as_bytes())?;
         drop(file);
@@ -190,11 +193,13 @@ fn idle(seconds: u64) -> Result<()> {
     });
     // What its first change allocates stays.
     save(&path, "rename", 1)?;
+    // Before what is measured: how it is awaited adds nothing to that.
     while file.state().generation < 2 {
         thread::sleep(Duration::from_millis(10));
     }
     let cpu = Seen::process_cpu();
     let start = Instant::now();
+    // What it costs while nothing happens.
     thread::sleep(Duration::from_secs(seconds));
     let part = (Seen::process_cpu() - cpu).as_secs_f64() / start.elapsed().as_secs_f64();
     println!("idle\t{}\t{part}", memory()?.saturating_sub(before));

@@ -177,6 +177,7 @@ fn poll(path: &Path, every: Duration) -> Watcher {
         };
         let mut last = modified();
         while !stopped.load(Ordering::Relaxed) {
+            // Looking so often is what is measured here.
             thread::sleep(every);
             let now = modified();
             if now != last {
