@@ -5,35 +5,43 @@
 //! (grants, time-outs, expiry) is decided by [`Command::Tick`], a fact at a time, so that each
 //! decision sees the one before it applied.
 //!
-//! - `decide`, `due` and `serve` hold the rules, `apply` and `rebuild` the changes of the state.
+//! - `decide`, `due`, `serve`, `yields` and `drain` hold the rules, `apply` and `rebuild` the
+//!   changes of the state.
 //! - `queue`, `front`, `line` and `timers` are the orders in which the state is kept, so that no
 //!   command looks at the waiters one by one.
 //! - `memory` knows what became of requests and leases, `image` is the state as plain data,
 //!   `view` what the outside sees of it.
+//! - `pause` is about times in which nothing may be granted, `salvage` about a journal with gaps.
 
 mod apply;
 mod decide;
+mod drain;
 mod due;
 mod front;
 mod image;
 mod line;
 mod memory;
+mod pause;
 mod queue;
 mod rebuild;
+mod salvage;
 mod serve;
 mod timers;
 mod view;
+mod yields;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use self::due::Due;
 use self::memory::{Memory, Whereabouts};
+use self::pause::Suspended;
 use self::queue::Queue;
 use self::serve::Served;
 use self::timers::Timers;
+use self::yields::Looks;
 use crate::command::{Command, Now, Refusal, Reply};
-use crate::event::{Change, Event, Lease, Waiter};
+use crate::event::{Change, Drain, Event, Lease, Waiter};
 use crate::fit::Devices;
 use crate::gpu::Gpu;
 use crate::id::{LeaseId, RequestId};
@@ -42,6 +50,7 @@ use crate::wire::Counters;
 
 pub use self::image::Image;
 pub use self::memory::{EndedLease, EndedRequest, REMEMBERED};
+pub use self::pause::Doubt;
 
 /// A poll (`wait: false`) that nobody looks at lives so long.
 pub const LOOK_MS: u64 = 60_000;
@@ -65,9 +74,17 @@ pub struct Arbiter {
     leases: BTreeMap<u64, Arc<Lease>>,
     /// How many of them load a model.
     model_loads: u32,
+    /// Leases that have ended and whose GPUs go to nobody yet, by token.
+    draining: BTreeMap<u64, Drain>,
+    /// Leases whose holders were asked to yield, by token.
+    asked: BTreeSet<u64>,
     memory: Memory,
     /// When leases end, by token.
     lease_timers: Timers,
+    /// When leases are taken from holders that were asked, by token.
+    take_timers: Timers,
+    /// When drains are over, by token.
+    drain_timers: Timers,
     /// When waiters are given up, by seat.
     gone_timers: Timers,
     /// When waiters time out, by seat.
@@ -79,8 +96,12 @@ pub struct Arbiter {
     /// Until then nobody is skipped; nothing once that is over.
     resume_until_ms: Option<u64>,
     shutting_down: bool,
+    /// A lease may have been lost.
+    doubt: Option<Doubt>,
     counters: Counters,
     served: Served,
+    looks: Looks,
+    suspended: Suspended,
 }
 
 impl Default for Arbiter {
@@ -91,8 +112,12 @@ impl Default for Arbiter {
             queue: Queue::default(),
             leases: BTreeMap::new(),
             model_loads: 0,
+            draining: BTreeMap::new(),
+            asked: BTreeSet::new(),
             memory: Memory::default(),
             lease_timers: Timers::default(),
+            take_timers: Timers::default(),
+            drain_timers: Timers::default(),
             gone_timers: Timers::default(),
             timeout_timers: Timers::default(),
             next_token: 1,
@@ -101,8 +126,11 @@ impl Default for Arbiter {
             clock_ms: 0,
             resume_until_ms: None,
             shutting_down: false,
+            doubt: None,
             counters: Counters::default(),
             served: Served::default(),
+            looks: Looks::default(),
+            suspended: Suspended::default(),
         }
     }
 }
@@ -146,6 +174,7 @@ impl Arbiter {
             self.take_in(now, due, seen);
         }
         self.served = Served(true);
+        self.looks = Looks(self.next_look_ms(now.clock_ms));
     }
 
     fn take_in(&mut self, at: Now, due: Due, seen: &mut dyn FnMut(&Self, &Event, &Change)) {
@@ -187,6 +216,11 @@ impl Arbiter {
     /// Live leases, by token.
     pub fn leases(&self) -> impl Iterator<Item = &Lease> {
         self.leases.values().map(|lease| &**lease)
+    }
+
+    /// Leases that have ended and whose GPUs go to nobody yet, by token.
+    pub fn draining(&self) -> impl Iterator<Item = &Drain> {
+        self.draining.values()
     }
 
     /// Waiters, in turn.

@@ -132,6 +132,12 @@ pub enum Command {
         /// By whom.
         caller: Caller,
     },
+    /// A request that was told to nobody, since it could not be made durable. Its client was refused
+    /// and may post it again.
+    Withdraw {
+        /// Which.
+        request_id: RequestId,
+    },
     /// The process that a request or its lease lives with is gone. Ignored when another process
     /// has become the owner since.
     OwnerGone {
@@ -139,6 +145,13 @@ pub enum Command {
         request_id: RequestId,
         /// Which process.
         owner: Owner,
+        /// Some of what it started lives and could not be ended: its lease's GPUs drain.
+        remains: bool,
+    },
+    /// Every process that may have used a taken lease's GPUs is gone. Ignored where nothing drains.
+    Drained {
+        /// Which lease it was.
+        lease_id: LeaseId,
     },
     /// An operator ends what is stale.
     Reset {

@@ -39,6 +39,13 @@ pub enum Fact {
     Resumed,
     /// Nothing is granted any more until the next start.
     ShutDown,
+    /// The journal was damaged, and a lease may have been lost: nothing is granted.
+    Doubted {
+        /// [`Doubt::max_ttl_ms`](crate::arbiter::Doubt::max_ttl_ms).
+        max_ttl_ms: u64,
+    },
+    /// The doubt is over: by a reset, or because what was lost has ended by itself.
+    Trusted,
     /// These are the GPUs.
     GpusChanged {
         /// All of them.
@@ -97,12 +104,33 @@ pub enum Fact {
         /// What it does from here on.
         operation: Option<Operation>,
     },
+    /// A holder is asked to give its lease back.
+    YieldAsked {
+        /// Which lease.
+        token: u64,
+        /// For this waiter.
+        by: RequestId,
+    },
+    /// Nobody waits any more for whom that was.
+    YieldWithdrawn {
+        /// Which lease.
+        token: u64,
+    },
     /// A lease ended.
     LeaseEnded {
         /// Which.
         token: u64,
         /// How.
         outcome: Outcome,
+        /// Until then, on the broker's clock, its GPUs go to nobody: it was taken from a process
+        /// that may still use them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        drains_until_ms: Option<u64>,
+    },
+    /// What had used a taken lease's GPUs is gone, or had its time.
+    Drained {
+        /// Which lease it was.
+        token: u64,
     },
     /// A waiter left the queue without a lease.
     WaiterEnded {
@@ -114,6 +142,12 @@ pub enum Fact {
         place: u64,
         /// Who held what it could use, at the end.
         holders: Vec<LeaseId>,
+    },
+    /// A request that could not be made durable, and that its client was refused: it is as if it had
+    /// never been posted, so that it may be posted again.
+    Withdrawn {
+        /// Which.
+        request_id: RequestId,
     },
     /// Requests were refused.
     Refused {
@@ -157,13 +191,19 @@ pub enum Change {
     },
     /// A lease was renewed.
     Renewed(Arc<Lease>),
+    /// A holder is asked to yield, or is no longer.
+    YieldAsked(Arc<Lease>),
     /// A lease ended.
     LeaseEnded {
         /// As it was.
         lease: Arc<Lease>,
         /// How.
         outcome: Outcome,
+        /// Until when its GPUs drain, on the broker's clock.
+        drains_until_ms: Option<u64>,
     },
+    /// A lease that had ended drains no longer.
+    Drained(Arc<Lease>),
     /// A waiter left.
     WaiterEnded {
         /// As it was.
@@ -179,6 +219,24 @@ pub enum Change {
     GpusChanged,
     /// Other rules.
     PolicyChanged,
+}
+
+/// That a holder was asked to yield.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// The waiter that it is for.
+    pub by: RequestId,
+    /// When, on the broker's clock.
+    pub at_ms: u64,
+}
+
+/// A lease that was taken from a process which may still use its GPUs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Drain {
+    /// As it was when it ended.
+    pub lease: Arc<Lease>,
+    /// By then its GPUs are granted on whatever the process does, on the broker's clock.
+    pub until_ms: u64,
 }
 
 /// A request in the queue.
@@ -247,6 +305,9 @@ pub struct Lease {
     pub connection: Option<Connection>,
     /// The process that it lives with.
     pub owner: Option<Owner>,
+    /// The holder was asked to give it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Ask>,
 }
 
 impl Lease {

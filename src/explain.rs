@@ -11,6 +11,9 @@ use crate::wire::{GpuState, Why, WhyCode};
 pub const BEHIND_MAX: usize = 8;
 /// The most leases that a reason names as holders.
 pub const HOLDERS_MAX: usize = 64;
+/// Why nothing is granted while [`Devices::has_stand_in`].
+const STAND_IN: &str = "A GPU of which nothing was known is still leased and may be any of those that were found since: \
+     they are granted once that lease has ended";
 /// Those that come before a waiter are looked for among so many from the front of the queue.
 pub const LOOK_AHEAD: usize = 1_000;
 
@@ -47,6 +50,14 @@ pub(crate) struct Holder<'a> {
     pub(crate) model_load: bool,
 }
 
+/// A lease that was taken and drains, as far as reasons go.
+#[derive(Clone, Debug)]
+pub(crate) struct Drainer<'a> {
+    pub(crate) client: &'a str,
+    pub(crate) pid: u32,
+    pub(crate) gpus: u64,
+}
+
 /// What those that could use the same things have in common.
 struct Common {
     /// Leases on what they could use.
@@ -60,8 +71,10 @@ struct Common {
 pub(crate) struct Explainer<'a> {
     devices: &'a Devices,
     holders: Vec<Holder<'a>>,
+    draining: Vec<Drainer<'a>>,
     slot_free: bool,
-    paused: bool,
+    /// Why nothing is granted to anybody.
+    paused: Option<&'a str>,
     /// After each overdue waiter that something is kept for: all that is kept, and for whom.
     kept: Vec<(TurnKey, Kept, RequestId)>,
     common: BTreeMap<(u64, bool), Common>,
@@ -72,8 +85,9 @@ impl<'a> Explainer<'a> {
     pub(crate) fn new<'b>(
         devices: &'a Devices,
         holders: Vec<Holder<'a>>,
+        draining: Vec<Drainer<'a>>,
         model_loads_at_once: u32,
-        paused: bool,
+        paused: Option<&'a str>,
         in_turn: impl Iterator<Item = Person<'b>>,
     ) -> Self {
         let loads = holders.iter().filter(|holder| holder.model_load).count();
@@ -82,8 +96,9 @@ impl<'a> Explainer<'a> {
         Self {
             devices,
             holders,
+            draining,
             slot_free,
-            paused,
+            paused: paused.or(devices.has_stand_in().then_some(STAND_IN)),
             kept,
             common: BTreeMap::new(),
         }
@@ -100,7 +115,7 @@ impl<'a> Explainer<'a> {
     where
         I: Iterator<Item = Person<'b>>,
     {
-        if me.usable == 0 && me.connected && !self.paused {
+        if me.usable == 0 && me.connected && self.paused.is_none() {
             return self.ruled_out(me);
         }
         let key = (me.usable, me.shape.model_load);
@@ -117,11 +132,8 @@ impl<'a> Explainer<'a> {
                 WhyCode::Disconnected,
                 "Its connection is gone; it keeps its place for a while".into(),
             )
-        } else if self.paused {
-            (
-                WhyCode::Paused,
-                "The broker is shutting down and grants nothing more".into(),
-            )
+        } else if let Some(why) = self.paused {
+            (WhyCode::Paused, why.to_owned())
         } else {
             match self.kept_from(me) {
                 Some((code, text, keepers)) => {
@@ -217,6 +229,11 @@ impl<'a> Explainer<'a> {
         common: &Common,
         behind: &[RequestId],
     ) -> (WhyCode, String) {
+        if behind.is_empty()
+            && let Some(drains) = self.drains(me)
+        {
+            return (WhyCode::Draining, drains);
+        }
         let held = if common.holders.is_empty() {
             String::new()
         } else {
@@ -235,6 +252,18 @@ impl<'a> Explainer<'a> {
             format!("{count}; {held}")
         };
         (WhyCode::Turn, text)
+    }
+
+    /// What drains that it could use.
+    fn drains(&self, me: &Person<'_>) -> Option<String> {
+        let mut draining = self.draining.iter();
+        let Drainer { client, pid, gpus } = draining.find(|drain| drain.gpus & me.usable != 0)?;
+        let first = positions(gpus & me.usable).next()?;
+        let index = self.devices.list().get(first)?.gpu.index;
+        Some(format!(
+            "GPU {index} drains: its lease was taken from {client}, whose process {pid} may still \
+             use it"
+        ))
     }
 
     fn what_is_held(&self, me: &Person<'_>) -> String {
@@ -310,10 +339,11 @@ fn kept_for<'b>(
 }
 
 /// What a GPU is doing.
-pub(crate) fn gpu_state(gone: bool, held: bool, kept: bool) -> GpuState {
-    match (gone, held, kept) {
+pub(crate) fn gpu_state(gone: bool, held: bool, drains: bool, kept: bool) -> GpuState {
+    match (gone, held, drains, kept) {
         (true, ..) => GpuState::Gone,
-        (_, true, _) => GpuState::Held,
+        (_, true, ..) => GpuState::Held,
+        (_, _, true, _) => GpuState::Draining,
         (.., true) => GpuState::Kept,
         _ => GpuState::Free,
     }

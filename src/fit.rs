@@ -3,7 +3,7 @@
 //!
 //! Sets of GPUs are bits in a word, by position in the list.
 
-use crate::gpu::{Gpu, MAX_GPUS};
+use crate::gpu::{Gpu, MAX_GPUS, UNKNOWN};
 use crate::id::GpuId;
 use crate::request::{Request, Wanted};
 
@@ -26,7 +26,7 @@ pub(crate) struct Device {
     pub(crate) alone: bool,
     /// MiB given to shares.
     pub(crate) shared_mib: u64,
-    /// How many leases are on it.
+    /// How many leases are on it, those that drain included.
     pub(crate) leases: u32,
 }
 
@@ -43,6 +43,8 @@ pub(crate) struct Devices {
     roomy: u64,
     /// Those that are gone and without a lease.
     abandoned: u64,
+    /// Those that are gone, still leased, and of which nothing was known.
+    standing_in: u64,
 }
 
 impl Devices {
@@ -97,6 +99,12 @@ impl Devices {
         self.abandoned != 0
     }
 
+    /// Whether a lease is on a GPU of which nothing was known, and others were found since: it may
+    /// be any of them.
+    pub(crate) fn has_stand_in(&self) -> bool {
+        self.standing_in != 0
+    }
+
     /// Those without a lease.
     pub(crate) fn free(&self) -> u64 {
         self.free
@@ -118,6 +126,12 @@ impl Devices {
         self.capacity_mib(device).saturating_sub(device.shared_mib)
     }
 
+    /// The same by position.
+    pub(crate) fn capacity_mib_at(&self, position: usize) -> u64 {
+        let device = self.list.get(position);
+        device.map_or(0, |device| self.capacity_mib(device))
+    }
+
     /// MiB that shares may have there together.
     fn capacity_mib(&self, device: &Device) -> u64 {
         device
@@ -137,7 +151,9 @@ impl Devices {
             *set = *set & !(1 << position) | u64::from(holds) << position;
         };
         let abandoned = !present && leases == 0;
+        let standing_in = !present && leases > 0 && device.gpu.source == UNKNOWN;
         put(&mut self.abandoned, abandoned);
+        put(&mut self.standing_in, standing_in);
         put(&mut self.present, present);
         put(&mut self.free, free);
         put(&mut self.roomy, roomy);

@@ -7,6 +7,9 @@ use crate::id::GpuId;
 /// The most GPUs that one broker hands out: sets of them are one machine word.
 pub const MAX_GPUS: usize = 64;
 
+/// The [`Gpu::source`] of one of which nothing is known, which stands for whatever the machine has.
+pub const UNKNOWN: &str = "unknown";
+
 /// One lockable device, as the broker found it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gpu {

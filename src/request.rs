@@ -73,6 +73,32 @@ pub struct Owner {
     pub start: Option<u64>,
 }
 
+impl Owner {
+    /// Where `warden run` says whose process it is that runs under a lease, in the environment of
+    /// all that it starts: the number of a lease is another broker's lease too.
+    pub const VARIABLE: &'static str = "WARDEN_OWNER";
+    /// Where it says under which lease.
+    pub const LEASE_VARIABLE: &'static str = "WARDEN_LEASE";
+
+    /// What [`Self::VARIABLE`] holds for this owner: one text for one process of a host and boot.
+    #[must_use]
+    pub fn mark(&self) -> Option<String> {
+        Some(format!("{}:{}", self.pid, self.start?))
+    }
+
+    /// The owner of that mark.
+    #[must_use]
+    pub fn of_mark(mark: &str) -> Option<Self> {
+        let (pid, start) = mark.split_once(':')?;
+        let owner = Self {
+            pid: pid.parse().ok()?,
+            start: Some(start.parse().ok()?),
+        };
+        // No other text is this owner's, such as one with a plus sign.
+        (owner.mark()? == mark).then_some(owner)
+    }
+}
+
 /// Who posted a request, in the broker's own words (`uid:1000`, `token:operator`). Equal text is
 /// the same poster; nothing else is read from it here.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -11,12 +11,16 @@ mod rows;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::explain::{Explainer, Holder, Person, TurnKey, gpu_state};
+use crate::explain::{Drainer, Explainer, Holder, Person, TurnKey, gpu_state};
 use crate::fit::{Devices, Shape, Which};
 use crate::id::{LeaseId, RequestId};
+use crate::number::token_of;
 use crate::policy::Policy;
 use crate::request::Operation;
-use crate::wire::{Counters, GpuState, GpuStatus, LeaseStatus, Status, WaiterStatus, Why};
+use crate::wire::notice::Notice;
+use crate::wire::{
+    Counters, Draining, GpuState, GpuStatus, LeaseStatus, Status, WaiterStatus, Why,
+};
 
 pub use self::fold::FoldError;
 pub use self::rows::{LeaseRow, WaiterRow};
@@ -48,6 +52,7 @@ pub struct Snapshot {
     devices: Devices,
     policy: Policy,
     counters: Counters,
+    notices: Vec<Notice>,
     /// By a number in order of grant.
     leases: BTreeMap<u64, Arc<LeaseRow>>,
     lease_numbers: HashMap<LeaseId, u64>,
@@ -69,6 +74,7 @@ impl Snapshot {
             queue,
             counters,
             policy,
+            notices,
             ..
         } = status;
         let mut snapshot = Self {
@@ -81,6 +87,7 @@ impl Snapshot {
             devices: Devices::default(),
             policy,
             counters,
+            notices,
             leases: BTreeMap::new(),
             lease_numbers: HashMap::new(),
             next_lease: 0,
@@ -151,6 +158,8 @@ impl Snapshot {
             queue_depth: self.queue.len() as u64,
             counters: self.counters.clone(),
             policy: self.policy.clone(),
+            notices: self.notices.clone(),
+            refused_files: Vec::new(),
         }
     }
 
@@ -166,20 +175,48 @@ impl Snapshot {
             model_load: row.status.operation == Operation::MODEL_LOAD,
         });
         let slots = self.policy.model_loads_at_once;
+        let draining = self.drained_gpus().into_values();
+        let draining = draining.map(|(drain, gpus)| Drainer {
+            client: &drain.client,
+            pid: drain.pid,
+            gpus,
+        });
         Explainer::new(
             &self.devices,
             holders.collect(),
+            draining.collect(),
             slots,
-            false,
+            self.notices.iter().find_map(|notice| notice.code.pause()),
             self.in_turn(),
         )
     }
 
     fn state_of(&self, position: usize, kept: u64) -> GpuState {
-        let device = self.devices.list().get(position);
-        device.map_or(GpuState::Gone, |device| {
-            gpu_state(device.gone, device.leases > 0, kept >> position & 1 != 0)
+        let both = self
+            .devices
+            .list()
+            .get(position)
+            .zip(self.gpus.get(position));
+        both.map_or(GpuState::Gone, |(device, status)| {
+            gpu_state(
+                device.gone,
+                !status.lease_ids.is_empty(),
+                !status.draining.is_empty(),
+                kept >> position & 1 != 0,
+            )
         })
+    }
+
+    /// What drains, in order of its lease's grant, and where.
+    fn drained_gpus(&self) -> BTreeMap<u64, (&Draining, u64)> {
+        let mut all = BTreeMap::new();
+        for (position, status) in self.gpus.iter().enumerate() {
+            for drain in &status.draining {
+                let token = token_of(&drain.lease_id).unwrap_or_default();
+                all.entry(token).or_insert((drain, 0)).1 |= 1 << position;
+            }
+        }
+        all
     }
 
     /// The number of the last event in it.
@@ -198,6 +235,17 @@ impl Snapshot {
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// What keeps the broker from doing all that it should, as old as the last status.
+    #[must_use]
+    pub fn notices(&self) -> &[Notice] {
+        &self.notices
+    }
+
+    /// The same, as it is now: no event tells of it.
+    pub fn set_notices(&mut self, notices: Vec<Notice>) {
+        self.notices = notices;
     }
 
     /// Granted, ended, refused so far. What was refused is as old as the last status.

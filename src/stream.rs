@@ -63,6 +63,9 @@ pub struct GrantedRow {
 pub struct EndedRow {
     /// How.
     pub outcome: Outcome,
+    /// RFC 3339: until then, at most, its GPUs drain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drains_until: Option<String>,
     /// What it was.
     #[serde(flatten)]
     pub row: Row,

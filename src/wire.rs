@@ -4,6 +4,7 @@
 //! UTC, made at the edge, since this crate has no clock.
 
 pub mod config;
+pub mod notice;
 pub mod reload;
 
 use std::collections::BTreeMap;
@@ -316,6 +317,24 @@ pub struct GpuStatus {
     pub state: GpuState,
     /// Who holds it.
     pub lease_ids: Vec<LeaseId>,
+    /// What was taken from processes that may still use it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub draining: Vec<Draining>,
+}
+
+/// A lease that has ended while its owner's process lived, on a GPU that therefore drains.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Draining {
+    /// Which lease it was.
+    pub lease_id: LeaseId,
+    /// Who held it, in words.
+    pub client: String,
+    /// Whose end, and that of all it started, is waited for.
+    pub pid: u32,
+    /// MiB on the GPU; null when it held it alone.
+    pub vram_mib: Option<u64>,
+    /// RFC 3339: then the GPU is granted on, whatever the process does.
+    pub until: String,
 }
 
 /// One lease in the status. Its token is shown to nobody but the holder.
@@ -418,6 +437,12 @@ pub struct Status {
     pub counters: Counters,
     /// The rules that hold.
     pub policy: Policy,
+    /// What keeps the broker from doing all that it should. What pauses grants comes first.
+    #[serde(default)]
+    pub notices: Vec<notice::Notice>,
+    /// Files of configuration whose newest content is not live.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused_files: Vec<reload::RefusedFile>,
 }
 
 /// The answer of unlock and force-release.

@@ -291,6 +291,7 @@ impl Traffic {
             1 => {
                 let row = Row::Lease(self.leases[gpu as usize].clone());
                 StreamEvent::Ended(EndedRow {
+                    drains_until: None,
                     outcome: Outcome::Released,
                     row,
                 })
@@ -321,6 +322,7 @@ impl Traffic {
             vram_total_mib: Some(24_576),
             state: GpuState::Held,
             lease_ids: vec![self.leases[index as usize].lease_id.clone()],
+            draining: Vec::new(),
         });
         let queue = self
             .queue

@@ -23,8 +23,6 @@ const TAKEN: i32 = 73;
 /// A broker that this window started.
 #[derive(Debug)]
 pub struct Started {
-    /// What it was told to say when asked who started it.
-    pub name: String,
     ended: Receiver<Ended>,
 }
 
@@ -73,6 +71,14 @@ pub fn may_start(endpoint: &Endpoint) -> bool {
     }
 }
 
+/// What a broker that this window starts says when asked who did. The same after a warm restart,
+/// which is the same process, and no other window's, even where that gets its number.
+#[must_use]
+pub fn own_name() -> String {
+    let start = warden_client::owner::own_start().unwrap_or_default();
+    format!("warden-dashboard {} {start}", std::process::id())
+}
+
 /// Starts `warden serve` for this endpoint, in a session of its own, so that neither a crash of the
 /// window nor its closing reaches it.
 ///
@@ -95,7 +101,6 @@ pub fn start(endpoint: &Endpoint, config_dir: Option<&Path>) -> Result<Started, 
         error,
     };
     let log = log(&data_dir.join(LOG)).map_err(failed)?;
-    let name = format!("warden-dashboard {}", std::process::id());
     let mut command = Command::new(&program);
     command.arg("serve").arg("--data-dir").arg(&data_dir);
     match endpoint.explicit_address() {
@@ -110,7 +115,7 @@ pub fn start(endpoint: &Endpoint, config_dir: Option<&Path>) -> Result<Started, 
     if let Some(config_dir) = config_dir {
         command.arg("--config-dir").arg(config_dir);
     }
-    command.args(["--until-idle", UNTIL_IDLE, "--started-by", &name]);
+    command.args(["--until-idle", UNTIL_IDLE, "--started-by", &own_name()]);
     // The window's own address is no default of the broker's.
     command.env_remove("WARDEN_ADDR").current_dir(&data_dir);
     command
@@ -137,7 +142,7 @@ pub fn start(endpoint: &Endpoint, config_dir: Option<&Path>) -> Result<Started, 
             }
         });
     waiter.map_err(failed)?;
-    Ok(Started { name, ended })
+    Ok(Started { ended })
 }
 
 impl Started {

@@ -53,6 +53,14 @@ impl WindowClock {
     }
 }
 
+/// A time as the broker writes it, in milliseconds since the Unix epoch; nothing for what is none.
+#[must_use]
+pub fn rfc3339_ms(text: &str) -> Option<i64> {
+    text.parse::<jiff::Timestamp>()
+        .ok()
+        .map(|at| at.as_millisecond())
+}
+
 /// What a time is in milliseconds since the Unix epoch.
 #[must_use]
 pub fn unix_ms(time: SystemTime) -> i64 {

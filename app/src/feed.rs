@@ -14,7 +14,7 @@ use warden_client::{Client, Endpoint, Error, FeedItem};
 use warden_view::{LinkState, Picture};
 
 use crate::broker::{self, Started};
-use crate::clock::WindowClock;
+use crate::clock::{WindowClock, rfc3339_ms};
 use crate::link::{self, Standing};
 use crate::project::Projection;
 
@@ -208,8 +208,7 @@ impl Feed {
     fn take_item(&mut self, item: FeedItem, clock: &WindowClock, picture: &mut Picture) {
         match item {
             FeedItem::Connected { address } => {
-                let own = self.started.as_ref().map(|started| started.name.as_str());
-                link::name(&mut picture.broker, &self.setup.endpoint, &address, own);
+                link::name(&mut picture.broker, &self.setup.endpoint, &address);
                 // On a resume what was folded until now stands; else a snapshot follows at once.
                 if self.snapshot.is_some() {
                     self.live();
@@ -274,10 +273,4 @@ fn follow(runtime: &Runtime, client: &Client, wake: &Wake) -> warden_client::Fee
     let _inside = runtime.enter();
     let wake = wake.clone();
     warden_client::Feed::spawn(client, move || wake.call())
-}
-
-fn rfc3339_ms(text: &str) -> Option<i64> {
-    text.parse::<jiff::Timestamp>()
-        .ok()
-        .map(|at| at.as_millisecond())
 }

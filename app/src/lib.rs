@@ -19,6 +19,7 @@ mod link;
 mod modules;
 mod options;
 mod orders;
+mod program;
 mod project;
 mod repaint;
 mod report;

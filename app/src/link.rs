@@ -6,7 +6,7 @@ use warden::Code;
 use warden_client::{Address, Endpoint, Error};
 use warden_view::{Broker, Link, LinkState, Text};
 
-use crate::broker::Ended;
+use crate::broker::{Ended, own_name};
 
 /// A state of the connection and what to say about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,9 +90,8 @@ pub fn expect(broker: &mut Broker, endpoint: &Endpoint) {
     broker.data_dir = path(endpoint.data_dir());
 }
 
-/// Names the broker that has answered at `address`. `own`: what a broker that this window started
-/// says of who started it.
-pub fn name(broker: &mut Broker, endpoint: &Endpoint, address: &Address, own: Option<&str>) {
+/// Names the broker that has answered at `address`.
+pub fn name(broker: &mut Broker, endpoint: &Endpoint, address: &Address) {
     broker.address = address.to_string().into();
     let published = endpoint.published().ok().filter(|published| match address {
         Address::Unix(path) => published.socket.as_ref() == Some(path),
@@ -101,10 +100,10 @@ pub fn name(broker: &mut Broker, endpoint: &Endpoint, address: &Address, own: Op
             .parse::<Address>()
             .is_ok_and(|other| other.is_same_as(tcp)),
     });
-    let own_start = published
+    let starter = published
         .as_ref()
         .and_then(|published| published.started_by.as_deref());
-    broker.started_by_window = own.is_some() && own_start == own;
+    broker.started_by_window = starter == Some(own_name().as_str());
     broker.pid = published.as_ref().map(|published| published.pid);
     broker.data_dir = published.map_or_else(|| path(endpoint.data_dir()), |p| path(&p.data_dir));
 }
@@ -149,6 +148,33 @@ mod tests {
         assert!(link.detail.contains("127.0.0.1:1"));
         live.show(&mut link, 5_000, true);
         assert_eq!((link.state, link.frozen_at_ms), (LinkState::Live, None));
+    }
+
+    #[test]
+    fn only_this_very_process_has_started_what_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let find = warden_client::Find {
+            data_dir: Some(folder.path().to_owned()),
+            ..warden_client::Find::default()
+        };
+        let endpoint = find.endpoint().unwrap();
+        let tcp: Address = "127.0.0.1:4711".parse().unwrap();
+        let by = |who: &str| {
+            let published = serde_json::json!({
+                "pid": 1, "version": "1", "socket": null, "address": "127.0.0.1:4711",
+                "data_dir": folder.path(), "started_at": "", "started_by": who,
+            });
+            std::fs::write(folder.path().join("endpoint"), published.to_string()).unwrap();
+            let mut broker = Broker::default();
+            name(&mut broker, &endpoint, &tcp);
+            broker.started_by_window
+        };
+        assert!(by(&own_name()), "also after a warm restart, which keeps it");
+        let pid = std::process::id();
+        assert!(
+            !by(&format!("warden-dashboard {pid} 1")),
+            "its number, not its start"
+        );
     }
 
     #[test]

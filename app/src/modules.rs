@@ -12,7 +12,7 @@ use warden_view::{
 
 use crate::clock::unix_ms;
 use crate::config::Config;
-use crate::hot::{Entry, Hot};
+use crate::hot::{Entry, Hot, Remedy};
 
 /// Puts how everything stands into the picture's words, and keeps what takes longest to say.
 #[derive(Debug, Default)]
@@ -32,8 +32,9 @@ struct Said {
 }
 
 impl Modules {
-    /// The hot modules first, in the order in which they draw, then the files.
-    pub fn all(&mut self, hot: &Hot, config: &Config) -> Arc<[Module]> {
+    /// The hot modules first, in the order in which they draw, then the broker's program and the
+    /// files.
+    pub fn all(&mut self, hot: &Hot, program: Option<&Module>, config: &Config) -> Arc<[Module]> {
         let code = hot.entries().enumerate().map(|(at, entry)| {
             let Some(status) = hot.status(entry.name) else {
                 let state = match hot.functions(at) {
@@ -46,13 +47,24 @@ impl Modules {
                     ..Module::default()
                 };
             };
-            self.code(entry, &status, &hot.artifact(entry.name))
+            let remedy = match &status.failure {
+                Some(failure) => hot.remedy(&status, failure),
+                None => Remedy::Reload,
+            };
+            self.code(entry, &status, remedy, &hot.artifact(entry.name))
         });
         let code: Vec<Module> = code.collect();
-        code.into_iter().chain(config.modules()).collect()
+        let code = code.into_iter().chain(program.cloned());
+        code.chain(config.modules()).collect()
     }
 
-    fn code(&mut self, entry: &Entry, status: &reload::Status, artifact: &str) -> Module {
+    fn code(
+        &mut self,
+        entry: &Entry,
+        status: &reload::Status,
+        remedy: Remedy,
+        artifact: &str,
+    ) -> Module {
         let state = match (&status.stage, &status.running, &status.failure) {
             (Some(_), ..) => ModuleState::Busy,
             (None, None, _) => ModuleState::Down,
@@ -79,12 +91,16 @@ impl Modules {
                 reload::Watch::Light => Watch::Light,
                 reload::Watch::Reload => Watch::Reload,
             }),
-            failure: status.failure.as_ref().map(failure),
+            allowed: None,
+            failure: status.failure.as_ref().map(|said| advised(said, remedy)),
             diagnostics: Arc::clone(&said.diagnostics),
             timings: timings(status.timings),
             migration: said.migration.clone(),
             probation: status.probation.map(probation),
-            restart_offered: status.failure.as_ref().and_then(mismatch),
+            restart_offered: match remedy {
+                Remedy::Restart => status.failure.as_ref().map(mismatch),
+                Remedy::Reload | Remedy::Rebuild | Remedy::Reinstall => None,
+            },
             history: Arc::clone(&said.rows),
         }
     }
@@ -123,6 +139,18 @@ pub fn failure(failure: &reload::Failure) -> Failure {
         title: failure.title.as_str().into(),
         message: failure.message.as_str().into(),
         place: failure.place.as_ref().map(place),
+    }
+}
+
+/// The same, with what to do about it.
+fn advised(said: &reload::Failure, remedy: Remedy) -> Failure {
+    let failure = failure(said);
+    match remedy.advice() {
+        None => failure,
+        Some(advice) => Failure {
+            title: format!("{}; {advice}", failure.title).into(),
+            ..failure
+        },
     }
 }
 
@@ -239,20 +267,17 @@ fn probation(left: reload::OnProbation) -> Probation {
 }
 
 /// What of the host's differs, where a warm restart helps.
-fn mismatch(failure: &reload::Failure) -> Option<Mismatch> {
-    if !failure.needs_restart {
-        return None;
-    }
+fn mismatch(failure: &reload::Failure) -> Mismatch {
     let difference = |other: &reload::manifest::Difference| Difference {
         of: other.of.as_str().into(),
         field: other.member.as_str().into(),
         running: other.host.as_str().into(),
         offered: other.library.as_str().into(),
     };
-    Some(Mismatch {
+    Mismatch {
         title: failure.title.as_str().into(),
         differences: failure.differences.iter().map(difference).collect(),
-    })
+    }
 }
 
 fn timings(timings: reload::Timings) -> Arc<[Timing]> {

@@ -5,10 +5,12 @@ use std::future::Future;
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use warden::wire::reload::{ReloadBody, ReloadOutcome, Reloaded};
 use warden_client::{Client, Error};
 use warden_view::{Action, ActionRun, Phase, Picture, Target, Text};
 
 use crate::feed::Wake;
+use crate::program;
 use crate::project::{ended_words, outcome_name};
 
 /// How many orders are kept; older ones that have ended make room.
@@ -27,6 +29,7 @@ pub struct Orders {
     answers: mpsc::Receiver<(u64, Answer)>,
     answer: mpsc::Sender<(u64, Answer)>,
     changed: bool,
+    ended: bool,
 }
 
 impl Default for Orders {
@@ -38,6 +41,7 @@ impl Default for Orders {
             answers,
             answer,
             changed: false,
+            ended: false,
         }
     }
 }
@@ -151,6 +155,7 @@ impl Orders {
                     },
                 };
                 self.changed = true;
+                self.ended = true;
             }
         }
         let former = self.runs.len();
@@ -163,6 +168,11 @@ impl Orders {
             picture.actions = self.runs.iter().cloned().collect();
             picture.serial += 1;
         }
+    }
+
+    /// Whether the broker has answered one since this was asked last.
+    pub fn has_ended(&mut self) -> bool {
+        std::mem::take(&mut self.ended)
     }
 
     /// When the next one stops to show by itself, as an instant of the window's clock.
@@ -207,6 +217,10 @@ fn describe(action: &Action, picture: &Picture) -> Option<(Text, Target)> {
             )
         }
         Action::Reset => ("Reset".into(), Target::None),
+        Action::ReloadModule { .. } => ("Reload the broker's program".into(), Target::None),
+        Action::RollBack { .. } => ("Roll the broker's program back".into(), Target::None),
+        Action::Allow { allowed: true, .. } => ("Allow new program code".into(), Target::None),
+        Action::Allow { allowed: false, .. } => ("Forbid new program code".into(), Target::None),
         _ => return None,
     })
 }
@@ -242,10 +256,33 @@ fn carry_out(client: Client, action: Action) -> impl Future<Output = Answer> + S
                 .reset()
                 .await
                 .map(|reset| format!("{} ended", reset.ended.len())),
+            Action::ReloadModule { .. } => client.reload(&of_program(false)).await.map(reloaded),
+            Action::RollBack { .. } => client.reload(&of_program(true)).await.map(reloaded),
+            Action::Allow { allowed, .. } => client.enable_reload(allowed).await.map(|reload| {
+                let word = if reload.enabled { "on" } else { "off" };
+                format!("new code is {word}")
+            }),
             // `describe` lets nothing else through.
             _ => Ok(String::new()),
         };
         answer.map_err(|error| (code(&error), error.to_string()))
+    }
+}
+
+fn of_program(back: bool) -> ReloadBody {
+    ReloadBody {
+        module: Some(program::OF_BROKER.to_owned()),
+        back,
+        one_way: false,
+    }
+}
+
+fn reloaded(reloaded: Reloaded) -> String {
+    match reloaded.results.first() {
+        Some(result) if result.outcome == ReloadOutcome::Reloaded => {
+            format!("generation {} runs", result.generation)
+        }
+        _ => "what lies on the disk runs already".to_owned(),
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use warden_reload::{Failure, Generation};
-use warden_view::{Module, ModuleKind, Text};
+use warden_view::{Module, Text};
 
 use crate::options::Report;
 
@@ -163,7 +163,7 @@ impl Reporter {
 
     /// How a file stands, as the frame that is being made shows it; told when that changes.
     pub fn file(&mut self, module: &Module) {
-        if self.level.is_none() || module.kind == ModuleKind::Code {
+        if self.level.is_none() || !module.kind.is_file() {
             return;
         }
         let failure = module.failure.as_ref();

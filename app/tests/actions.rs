@@ -329,3 +329,33 @@ fn queue_and_holders_are_filtered() {
     assert!(second.try_recv().is_err(), "nobody's place is touched");
     assert!(scene.wire.orders().is_empty());
 }
+
+#[test]
+fn the_brokers_program_is_reloaded_once_new_code_is_allowed() {
+    let mut scene = Scene::open();
+    scene.until("the broker's program to be known", |host| {
+        let modules = &host.picture().reload.modules;
+        modules.iter().any(|module| module.allowed == Some(false))
+    });
+    scene.press(CTRL, Key::Num7);
+    scene.push("broker, generation 1, live");
+    scene.push("New code for broker: on");
+    scene.until_said("done: Allow new program code: new code is on");
+    scene.until("the panel to say so", |host| {
+        let modules = &host.picture().reload.modules;
+        modules.iter().any(|module| module.allowed == Some(true))
+    });
+    scene.push("Reload broker");
+    let title = "Reload the broker's program";
+    scene.until_said(&format!(
+        "done: {title}: what lies on the disk runs already"
+    ));
+    let body = json!({ "module": "program" });
+    assert_eq!(
+        scene.wire.orders(),
+        [
+            order("PUT /v1/hot-reload/enabled", json!({ "enabled": true })),
+            order("POST /v1/hot-reload", body),
+        ]
+    );
+}

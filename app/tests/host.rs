@@ -127,7 +127,7 @@ fn a_broker_that_goes_away_leaves_frozen_figures_and_takes_no_orders() {
     );
     assert!(
         broker
-            .asked
+            .orders
             .recv()
             .unwrap()
             .starts_with("POST /v1/gpu/force-release ")

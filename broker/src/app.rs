@@ -12,6 +12,9 @@ use warden::{Code, Command, Gpu, Policy, Snapshot};
 use crate::clock::{Face, rfc3339};
 use crate::engine::Desk;
 use crate::http::answer::Failure;
+use crate::notices::Notices;
+use crate::program::Program;
+use crate::program::switch::Switch;
 use crate::rules::Rules;
 use crate::sharing::Sharing;
 use crate::stream::Stream;
@@ -27,6 +30,8 @@ pub(crate) struct App {
     ready: OnceLock<Ready>,
     /// Cancelled when the broker is ending.
     pub(crate) closing: CancellationToken,
+    /// Cancelled before that, where another program goes on.
+    pub(crate) leaving: CancellationToken,
 }
 
 /// What there is once requests are served.
@@ -40,11 +45,17 @@ pub(crate) struct Ready {
     pub(crate) rules: Arc<Rules>,
     /// What programs share.
     pub(crate) sharing: Arc<Sharing>,
-    pub(crate) gpus: Vec<Gpu>,
+    /// Whether new code may be taken.
+    pub(crate) switch: Arc<Switch>,
+    /// The broker's own code, where this process is the broker's alone.
+    pub(crate) program: Option<Arc<Program>>,
+    /// The GPUs that a request may ask for.
+    pub(crate) gpus: Arc<ArcSwap<Vec<Gpu>>>,
     /// This host's name.
     pub(crate) host: Arc<str>,
     pub(crate) clock: Arc<Face>,
     pub(crate) refusals: Refusals,
+    pub(crate) notices: Arc<Notices>,
     pub(crate) status_slots: Semaphore,
 }
 
@@ -53,6 +64,7 @@ impl App {
         Self {
             ready: OnceLock::new(),
             closing,
+            leaving: CancellationToken::new(),
         }
     }
 
@@ -95,12 +107,18 @@ impl Ready {
             .acquire()
             .await
             .map_err(|_| Failure::shutting_down())?;
-        let picture = self.picture().await?;
+        // Read first: who hears that something is over finds in the picture what came of it.
+        let notices = self.notices.list();
+        let mut picture = self.picture().await?;
+        picture.set_notices(notices);
         let refused = self.refusals.total();
+        let mut files: Vec<_> = self.rules.refused().into_iter().collect();
+        files.extend(self.sharing.refused());
         let now = self.clock.now();
         let written = tokio::task::spawn_blocking(move || {
             let mut status = picture.status(now.clock_ms, rfc3339(now.wall_ms));
             status.counters.refused = refused;
+            status.refused_files = files;
             write(picture.revision(), status)
         });
         written.await.map_err(|_| Failure::shutting_down())

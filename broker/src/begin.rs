@@ -14,13 +14,17 @@ use warden_reload::promotion::Place;
 
 use crate::app::{Ready, Refusals};
 use crate::clock::rfc3339;
+use crate::disk::ballast::Ballast;
 use crate::disk::directory::Directory;
-use crate::disk::journal::{FILE as JOURNAL, Journal, JournalError, Opened};
+use crate::disk::journal::{FILE as JOURNAL, Journal, JournalError, Opened, Opening};
 use crate::disk::reserve::{FILE as RESERVE, Reserve};
 use crate::engine::inbox::Inbox;
 use crate::engine::{Desk, Engine, Parts, Workshop};
 use crate::error::ServeError;
+use crate::notices::Notices;
 use crate::owners::Watch;
+use crate::program::switch::Switch;
+use crate::program::{Itself, Plan, Program};
 use crate::ring::KEPT;
 use crate::rules::Rules;
 use crate::sharing::Sharing;
@@ -34,6 +38,10 @@ pub(crate) struct Inputs {
     pub(crate) watcher: mpsc::UnboundedSender<Watch>,
     pub(crate) busy: watch::Sender<bool>,
     pub(crate) files: Files,
+    pub(crate) switch: Arc<Switch>,
+    /// The broker's own code, and where plans to replace it go; nothing in another's process.
+    pub(crate) program: Option<(Itself, mpsc::Sender<Box<Plan>>)>,
+    pub(crate) notices: Arc<Notices>,
 }
 
 /// An engine at work.
@@ -64,8 +72,19 @@ pub(crate) fn begin(dir: &Directory, place: &Place, inputs: Inputs) -> Result<Be
         watcher,
         busy,
         files,
+        switch,
+        program,
+        notices,
     } = inputs;
-    let replayed = replay(dir, &started_at)?;
+    let replayed = replay(dir, &started_at, &gpus)?;
+    let program = program.map(|(itself, plans)| {
+        let journal = replayed.journal.copier();
+        Program::new(itself, dir.path(), journal, plans).map(Arc::new)
+    });
+    let program = program.transpose().map_err(|source| ServeError::System {
+        what: "open this program's own file",
+        source,
+    })?;
     let sharing = Sharing::open(&files, place, dir.path());
     let rules = Rules::open(
         &files,
@@ -88,10 +107,13 @@ pub(crate) fn begin(dir: &Directory, place: &Place, inputs: Inputs) -> Result<Be
             version: crate::VERSION.to_owned(),
             started_at,
         },
+        notices: Arc::clone(&notices),
+        ballast: Ballast::of(dir.path()),
+        journal_path: dir.file(JOURNAL),
     };
     let engine =
         Engine::start(parts, start).map_err(|error| unusable(dir, JOURNAL, error.to_string()))?;
-    let ready = ready(&engine, stream, rules, sharing);
+    let ready = ready(&engine, stream, rules, sharing, notices, (switch, program));
     let workshop = Arc::new(Workshop::new(engine, Arc::clone(&inbox)));
     let ready = ready(Desk::new(inbox, Arc::clone(&workshop)));
     let (tell, ended) = oneshot::channel();
@@ -113,7 +135,7 @@ fn unusable(dir: &Directory, name: &str, detail: String) -> ServeError {
 }
 
 /// Reads the reserve and the journal, which is this boot's from here on.
-fn replay(dir: &Directory, started_at: &str) -> Result<Replayed, ServeError> {
+fn replay(dir: &Directory, started_at: &str, gpus: &[Gpu]) -> Result<Replayed, ServeError> {
     let reserve = Reserve::open(dir.path()).map_err(|error| {
         let detail = format!(
             "it keeps tokens from being given twice, and cannot be read: {error}. Put it back from a \
@@ -126,7 +148,15 @@ fn replay(dir: &Directory, started_at: &str) -> Result<Replayed, ServeError> {
         .filter(char::is_ascii_alphanumeric)
         .collect();
     let mut told = Vec::new();
-    let opened = Journal::open(dir.path(), &stamp, |arbiter, event, change, left| {
+    let boot = boot_id();
+    let opening = Opening {
+        dir: dir.path(),
+        stamp: &stamp,
+        boot: &boot,
+        ceiling: reserve.known(),
+        gpus,
+    };
+    let opened = Journal::open(opening, |arbiter, event, change, left| {
         if left < KEPT as u64
             && let Some(row) = arbiter.stream_event(event.at, change, &rfc3339)
         {
@@ -137,18 +167,15 @@ fn replay(dir: &Directory, started_at: &str) -> Result<Replayed, ServeError> {
     let Opened {
         mut journal,
         arbiter,
-        boot_id: last_boot,
+        host_restarted,
         set_aside,
     } = opened;
-    let boot = boot_id();
-    let host_restarted = last_boot.is_some_and(|last| last != boot);
     let whole = !host_restarted && set_aside.is_none();
     if !whole {
         told.clear();
     }
-    journal
-        .set_boot_id(&boot)
-        .map_err(|error| unusable(dir, JOURNAL, error.to_string()))?;
+    journal.set_boot_id(&boot);
+    journal.begin_head(dir.path(), &boot);
     Ok(Replayed {
         reserve,
         journal,
@@ -165,11 +192,13 @@ fn ready(
     stream: Arc<Stream>,
     rules: Arc<Rules>,
     sharing: Arc<Sharing>,
+    notices: Arc<Notices>,
+    (switch, program): (Arc<Switch>, Option<Arc<Program>>),
 ) -> impl FnOnce(Desk) -> Ready + use<> {
     let arbiter = engine.arbiter();
     let Counters { refused, .. } = arbiter.counters().clone();
     let policy = engine.policy();
-    let gpus = arbiter.gpus().cloned().collect();
+    let gpus = engine.gpus();
     let clock = engine.clock();
     move |desk| Ready {
         desk,
@@ -177,10 +206,13 @@ fn ready(
         policy,
         rules,
         sharing,
+        switch,
+        program,
         gpus,
         host: host_name().into(),
         clock,
         refusals: Refusals::new(refused),
+        notices,
         status_slots: Ready::status_slots(),
     }
 }
@@ -194,7 +226,7 @@ fn start(replayed: &Replayed, gpus: Vec<Gpu>, policy: Policy) -> Start {
         (arbiter.next_token(), arbiter.revision())
     } else {
         (
-            arbiter.next_token().max(ceiling.token + 1),
+            arbiter.next_token().max(ceiling.next_token()),
             arbiter.revision().max(ceiling.revision),
         )
     };

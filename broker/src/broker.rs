@@ -1,16 +1,14 @@
 //! One broker, from its start to its end.
 
-use std::fs;
-use std::future::pending;
-use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use axum::response::IntoResponse as _;
+use http::StatusCode;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
+use warden::wire::reload::Reloaded;
 use warden_reload::files::Files;
 use warden_reload::promotion::Place;
 
@@ -19,29 +17,39 @@ use crate::begin::{Begun, Inputs, begin};
 use crate::clock::{rfc3339, wall_ms};
 use crate::config::Config;
 use crate::disk::directory::Directory;
-use crate::disk::journal::{FILE as JOURNAL, JournalError};
-use crate::disk::token;
 use crate::endpoint::Endpoint;
-use crate::engine::inbox::{Inbox, Input};
+use crate::engine::inbox::Inbox;
 use crate::error::ServeError;
-use crate::gpus;
-use crate::http::doors::Doors;
-use crate::http::routes::routes;
-use crate::http::server::{Server, listen_tcp, listen_unix};
-use crate::winners::Winners;
+use crate::gpus::{self, Claims, Shared};
+use crate::http::answer::{json, whole};
+use crate::http::doors::invite;
+use crate::http::lot::{Owed, Parked};
+use crate::http::server::Server;
+use crate::life::{End, Life};
+use crate::notices::Notices;
+use crate::program::handover::Sockets;
+use crate::program::switch::Switch;
+use crate::program::{Itself, Program};
+use crate::reloads::{self, Wanted};
+use crate::taken::{Taken, remove_socket};
 use crate::{Outcome, owners};
-
-/// The file in the data directory that says where its broker listens.
-const ENDPOINT: &str = "endpoint";
-/// How often what was refused goes to the journal.
-const COUNT_EVERY: Duration = Duration::from_secs(1);
 
 /// A broker that serves. Dropping it lets it run on; [`Broker::stop`] ends it.
 #[derive(Debug)]
 pub struct Broker {
     endpoint: Endpoint,
+    app: Arc<App>,
+    server: Arc<Server>,
     stop: CancellationToken,
-    task: JoinHandle<Result<Outcome, ServeError>>,
+    task: JoinHandle<Result<End, ServeError>>,
+}
+
+/// What a broker is given that has the process to itself, and so may become another program.
+#[derive(Debug)]
+pub(crate) struct Given {
+    pub(crate) itself: Itself,
+    /// What the program before kept open.
+    pub(crate) sockets: Option<Sockets>,
 }
 
 impl Broker {
@@ -50,67 +58,58 @@ impl Broker {
     ///
     /// # Errors
     /// [`ServeError`]: nothing is left behind then but the data directory.
-    pub async fn start(mut config: Config) -> Result<Self, ServeError> {
+    pub async fn start(config: Config) -> Result<Self, ServeError> {
+        Self::begin(config, None).await
+    }
+
+    pub(crate) async fn begin(
+        mut config: Config,
+        given: Option<Given>,
+    ) -> Result<Self, ServeError> {
         config.socket = config
             .socket
             .map(|path| std::path::absolute(&path).unwrap_or(path));
         let simulated = config.simulated_gpus()?;
-        let Taken {
-            dir,
-            app,
-            server,
-            bound,
-        } = take(&config)?;
-        let closing = app.closing.clone();
-        let gpus = match simulated {
+        let (itself, sockets) = match given {
+            Some(Given { itself, sockets }) => (Some(itself), sockets),
+            None => (None, None),
+        };
+        let mut taken = Taken::take(&config, sockets)?;
+        let kept = taken.kept;
+        let (app, server) = (Arc::clone(&taken.app), Arc::clone(&taken.server));
+        let found = match simulated {
             Some(gpus) => gpus,
-            None => gpus::enumerate().await,
+            None => gpus::enumerate(&config.host_root).await,
         };
-        let endpoint = endpoint(&config, &dir, bound);
+        let notices = Arc::new(Notices::new());
+        let claims = Claims::new(&config.host_root, taken.dir.path());
+        for (id, socket) in std::mem::take(&mut taken.claims) {
+            if let Err(error) = claims.take_over(&id, socket) {
+                tracing::warn!(%id, %error, "the claim on a GPU has to be made anew");
+            }
+        }
+        let gpus = Shared::claim(claims, found, Arc::clone(&notices)).await;
+        let mut endpoint = endpoint(&config, &taken);
+        if let Some(itself) = &itself {
+            endpoint.started_at.clone_from(&itself.started_at);
+        }
         let files = Files::start();
-        let place = Place::new(&config.config_dir, config.env.clone());
-        let inbox = Arc::new(Inbox::default());
-        let (watcher, orders) = mpsc::unbounded_channel();
-        let (busy, is_busy) = watch::channel(false);
-        let inputs = Inputs {
-            gpus,
-            started_at: endpoint.started_at.clone(),
-            inbox: Arc::clone(&inbox),
-            watcher,
-            busy,
-            files: files.clone(),
-        };
-        let (dir, begun) = begin_on_thread(dir, place.clone(), inputs)
-            .await
-            .inspect_err(|_| {
-                closing.cancel();
-                remove_socket(&config);
-            })?;
-        let Begun { ready, ended } = begun;
-        tokio::spawn(owners::watch(orders, Arc::clone(&inbox)));
-        tokio::spawn(Arc::clone(&ready.stream).look_after());
-        let sharing = Arc::clone(&ready.sharing);
-        app.open(ready);
-        let stop = CancellationToken::new();
-        let mut life = Life {
-            config,
-            dir,
-            app,
-            server,
-            inbox,
-            ended,
-            is_busy,
-            closing,
-            stop: stop.clone(),
-            winners: None,
-        };
-        life.announce(&endpoint).inspect_err(|_| life.break_off())?;
-        life.winners = Winners::watch(&files, place, sharing)
-            .inspect_err(|error| tracing::error!(%error, "winners are not promoted"))
-            .ok();
+        let mut life =
+            bring_to_life(config, taken, (gpus, notices), &endpoint, &files, itself).await?;
+        life.announce(&endpoint).inspect_err(|_| {
+            if !kept {
+                life.break_off();
+            }
+        })?;
+        if kept {
+            life.listeners.accept(&server);
+        }
+        life.follow(&files);
         Ok(Self {
             endpoint,
-            stop,
+            app,
+            server,
+            stop: life.stop.clone(),
             task: tokio::spawn(life.live()),
         })
     }
@@ -131,54 +130,148 @@ impl Broker {
     /// # Errors
     /// Why it could not go on.
     pub async fn ended(&mut self) -> Result<Outcome, ServeError> {
+        match self.end().await? {
+            End::Well(outcome) => Ok(outcome),
+            // It was not given a process to leave.
+            End::Leaving(_) => Ok(Outcome::Stopped),
+        }
+    }
+
+    /// The same, of one that may make way for another program.
+    pub(crate) async fn end(&mut self) -> Result<End, ServeError> {
         (&mut self.task).await.map_err(|error| ServeError::System {
             what: "go on serving",
             source: io::Error::other(error),
         })?
     }
-}
 
-/// What only one broker can have, and already answers (that it is not ready).
-struct Taken {
-    dir: Directory,
-    app: Arc<App>,
-    server: Arc<Server>,
-    bound: SocketAddr,
-}
-
-fn take(config: &Config) -> Result<Taken, ServeError> {
-    let addr = config.listen_addr()?;
-    let dir = Directory::open(&config.data_dir)?;
-    let token = token::read_or_make(&dir)?;
-    let (tcp, bound) = listen_tcp(addr)?;
-    let unix = config.socket.as_deref().map(listen_unix).transpose()?;
-    let (hosts, origins) = (&config.allowed_hosts, &config.allowed_origins);
-    let doors = Doors::new(bound.port(), hosts, origins, token);
-    let closing = CancellationToken::new();
-    let app = Arc::new(App::new(closing.clone()));
-    let server = Server::new(doors, routes(Arc::clone(&app)), closing);
-    tokio::spawn(Arc::clone(&server).accept_tcp(tcp));
-    if let Some(unix) = unix {
-        tokio::spawn(Arc::clone(&server).accept_unix(unix));
+    /// Reloads everything that may be, and tells the log what came of it.
+    pub(crate) fn reload(&self, why: &'static str) {
+        let app = Arc::clone(&self.app);
+        tokio::spawn(async move { reloads::reload_unasked(&app, Wanted::All, why).await });
     }
-    Ok(Taken {
-        dir,
-        app,
-        server,
-        bound,
-    })
+
+    /// Takes over the connections of the program before, gives the answers that it left to give, and
+    /// puts its copies in order.
+    pub(crate) async fn settle(&self, lines: Vec<Parked>) {
+        let program = self
+            .app
+            .ready()
+            .ok()
+            .and_then(|ready| ready.program.clone());
+        let Some(program) = program else {
+            return;
+        };
+        let (answered, lines): (Vec<_>, Vec<_>) =
+            lines.into_iter().partition(|line| line.owed.is_some());
+        for line in lines {
+            self.server.take_over(line, None);
+        }
+        let settler = Arc::clone(&program);
+        let settled = tokio::task::spawn_blocking(move || settler.settle()).await;
+        if let Ok(Err(error)) = settled {
+            tracing::warn!(%error, "the copies of programs cannot be put in order");
+        }
+        for mut line in answered {
+            if let Some(owed) = line.owed.take() {
+                let answer = last_answer(&program, owed).await;
+                self.server.take_over(line, Some(answer));
+            }
+        }
+    }
 }
 
-fn endpoint(config: &Config, dir: &Directory, bound: SocketAddr) -> Endpoint {
+/// To who asked for the reload that led here.
+async fn last_answer(program: &Program, owed: Owed) -> Vec<u8> {
+    let mut response = match program.verdict() {
+        Ok(result) => {
+            let mut results = owed.results;
+            results.push(result);
+            json(StatusCode::OK, &Reloaded { results })
+        }
+        Err(failure) => failure.into_response(),
+    };
+    if let Some(origin) = owed.origin.and_then(|origin| origin.parse().ok()) {
+        invite(response.headers_mut(), origin);
+    }
+    whole(response).await
+}
+
+fn endpoint(config: &Config, taken: &Taken) -> Endpoint {
     Endpoint {
         pid: std::process::id(),
         version: crate::VERSION.to_owned(),
         socket: config.socket.clone(),
-        address: bound.to_string(),
-        data_dir: dir.path().to_owned(),
+        address: taken.bound.to_string(),
+        data_dir: taken.dir.path().to_owned(),
         started_at: rfc3339(wall_ms()),
         started_by: config.started_by.clone(),
     }
+}
+
+/// Begins the engine over what was taken, and opens the routes.
+async fn bring_to_life(
+    config: Config,
+    taken: Taken,
+    (gpus, notices): (Shared, Arc<Notices>),
+    endpoint: &Endpoint,
+    files: &Files,
+    itself: Option<Itself>,
+) -> Result<Life, ServeError> {
+    let Taken {
+        dir,
+        app,
+        server,
+        listeners,
+        kept,
+        bound: _,
+        claims: _,
+    } = taken;
+    let inbox = Arc::new(Inbox::default());
+    let (watcher, orders) = mpsc::unbounded_channel();
+    let (busy, is_busy) = watch::channel(false);
+    let (planned, plans) = mpsc::channel(1);
+    let inputs = Inputs {
+        gpus: gpus.ours(),
+        notices,
+        started_at: endpoint.started_at.clone(),
+        inbox: Arc::clone(&inbox),
+        watcher,
+        busy,
+        files: files.clone(),
+        switch: Arc::new(Switch::open(&config, dir.path())),
+        program: itself.map(|itself| (itself, planned)),
+    };
+    let place = Place::new(&config.config_dir, config.env.clone());
+    let (dir, begun) = begin_on_thread(dir, place, inputs).await.inspect_err(|_| {
+        app.closing.cancel();
+        if !kept {
+            remove_socket(&config);
+        }
+    })?;
+    let Begun { ready, ended } = begun;
+    tokio::spawn(owners::watch(orders, Arc::clone(&inbox)));
+    let claims = Arc::clone(&gpus.claims);
+    let following = tokio::spawn(gpus.follow(Arc::clone(&inbox)));
+    tokio::spawn(Arc::clone(&ready.stream).look_after());
+    app.open(ready);
+    Ok(Life {
+        config,
+        dir,
+        app,
+        server,
+        listeners,
+        inbox,
+        ended,
+        is_busy,
+        stop: CancellationToken::new(),
+        plans,
+        unannounced: None,
+        winners: None,
+        followed: None,
+        following: following.abort_handle(),
+        claims,
+    })
 }
 
 async fn begin_on_thread(
@@ -194,167 +287,4 @@ async fn begin_on_thread(
         what: "read the journal",
         source: io::Error::other(error),
     })?
-}
-
-/// Everything that a running broker holds.
-struct Life {
-    config: Config,
-    dir: Directory,
-    app: Arc<App>,
-    server: Arc<Server>,
-    inbox: Arc<Inbox>,
-    ended: oneshot::Receiver<Result<(), JournalError>>,
-    is_busy: watch::Receiver<bool>,
-    closing: CancellationToken,
-    stop: CancellationToken,
-    winners: Option<Winners>,
-}
-
-impl Life {
-    /// Ends what has begun, since it cannot be found.
-    fn break_off(&self) {
-        self.closing.cancel();
-        self.inbox.tell(Input::Stop);
-        remove_socket(&self.config);
-    }
-
-    fn announce(&self, endpoint: &Endpoint) -> Result<(), ServeError> {
-        let failed = |detail: String| self.dir.unusable(format!("its endpoint: {detail}"));
-        let mut line = serde_json::to_vec(endpoint).map_err(|error| failed(error.to_string()))?;
-        line.push(b'\n');
-        self.dir
-            .replace(ENDPOINT, &line)
-            .map_err(|error| failed(error.to_string()))
-    }
-
-    async fn live(mut self) -> Result<Outcome, ServeError> {
-        let outcome = tokio::select! {
-            () = self.stop.cancelled() => Ok(Outcome::Stopped),
-            () = idle(&self.config, self.server.open(), self.is_busy.clone()) => Ok(Outcome::Idle),
-            () = count_refusals(&self.app, &self.inbox) => Ok(Outcome::Stopped),
-            ended = &mut self.ended => Err(ended),
-        };
-        // Nothing more is promoted; what has begun is concluded by the next broker.
-        self.winners = None;
-        self.inbox.tell(Input::ShutDown);
-        self.closing.cancel();
-        self.server.end().await;
-        if let Ok(ready) = self.app.ready()
-            && let Some(refused) = ready.refusals.unwritten()
-        {
-            self.inbox.tell(Input::Tell(refused));
-        }
-        self.inbox.tell(Input::Stop);
-        let (outcome, ended) = match outcome {
-            Ok(outcome) => (outcome, (&mut self.ended).await),
-            Err(ended) => (Outcome::Stopped, ended),
-        };
-        // A broker that has ended is not to be found any more; the next one writes these anew.
-        let _ = fs::remove_file(self.dir.file(ENDPOINT));
-        remove_socket(&self.config);
-        match ended {
-            Ok(Ok(())) => Ok(outcome),
-            Ok(Err(error)) => Err(ServeError::Journal {
-                path: self.dir.file(JOURNAL),
-                detail: error.to_string(),
-            }),
-            Err(_) => Err(ServeError::System {
-                what: "go on: the engine's thread is gone",
-                source: io::ErrorKind::BrokenPipe.into(),
-            }),
-        }
-    }
-}
-
-/// Returns once nobody was connected, waited or held for as long as the configuration says.
-async fn idle(
-    config: &Config,
-    mut open: watch::Receiver<usize>,
-    mut is_busy: watch::Receiver<bool>,
-) {
-    let Some(patience) = config.until_idle else {
-        return pending().await;
-    };
-    loop {
-        let used = *open.borrow_and_update() > 0 || *is_busy.borrow_and_update();
-        tokio::select! {
-            () = sleep(patience), if !used => return,
-            changed = open.changed() => if changed.is_err() { return pending().await },
-            changed = is_busy.changed() => if changed.is_err() { return pending().await },
-        }
-    }
-}
-
-/// Hands what was refused to the journal, a second's worth at a time. Does not return.
-async fn count_refusals(app: &App, inbox: &Inbox) {
-    let mut every = interval(COUNT_EVERY);
-    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        every.tick().await;
-        if let Ok(ready) = app.ready()
-            && let Some(refused) = ready.refusals.unwritten()
-        {
-            inbox.tell(Input::Tell(refused));
-        }
-    }
-}
-
-fn remove_socket(config: &Config) {
-    if let Some(socket) = &config.socket {
-        // Gone already, or the next start replaces it.
-        let _ = fs::remove_file(socket);
-    }
-}
-
-/// Runs a broker until TERM, INT or idleness: blocks the calling thread, on runtime threads of its
-/// own. Prints one line of JSON on standard output when it is ready, the same as `endpoint` holds.
-///
-/// # Errors
-/// [`ServeError`], with the exit code that it maps to.
-pub fn serve(config: Config) -> Result<Outcome, ServeError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("broker")
-        .build()
-        .map_err(|source| ServeError::System {
-            what: "start the broker's threads",
-            source,
-        })?;
-    let outcome = runtime.block_on(serve_until_told(config));
-    // Nothing is left to wait for: what was to be kept is in the journal.
-    runtime.shutdown_background();
-    outcome
-}
-
-async fn serve_until_told(config: Config) -> Result<Outcome, ServeError> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let listen = |kind| {
-        signal(kind).map_err(|source| ServeError::System {
-            what: "listen for signals",
-            source,
-        })
-    };
-    // Before anything is taken, so that a signal during the start is not lost.
-    let (mut term, mut int) = (
-        listen(SignalKind::terminate())?,
-        listen(SignalKind::interrupt())?,
-    );
-    let mut broker = tokio::select! {
-        started = Broker::start(config) => started?,
-        _ = term.recv() => return Ok(Outcome::Signal),
-        _ = int.recv() => return Ok(Outcome::Signal),
-    };
-    if let Ok(line) = serde_json::to_string(broker.endpoint()) {
-        // Whoever started us may not listen.
-        let mut out = io::stdout().lock();
-        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
-    }
-    tokio::select! {
-        ended = broker.ended() => return ended,
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
-    broker.stop();
-    broker.ended().await?;
-    Ok(Outcome::Signal)
 }

@@ -104,6 +104,18 @@ fn signed(millis: u64) -> i64 {
     i64::try_from(millis).unwrap_or(i64::MAX)
 }
 
+/// The system's monotonic clock, which programs of one process share.
+pub(crate) fn monotonic_ms() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is there to be written to; the clock exists on every Linux.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    let (s, ns) = (u64::try_from(time.tv_sec), u64::try_from(time.tv_nsec));
+    s.unwrap_or(0) * 1_000 + ns.unwrap_or(0) / 1_000_000
+}
+
 pub(crate) fn wall_ms() -> u64 {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH);
     millis(wall.unwrap_or_default())

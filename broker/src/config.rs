@@ -30,6 +30,9 @@ pub struct Config {
     pub simulate_gpus: Option<u32>,
     /// End after so long without a client's connection, a waiter or a lease.
     pub until_idle: Option<Duration>,
+    /// Where the kernel shows this host's GPUs: `/proc` and `/sys` are sought in it. `/` but for
+    /// tests, each of which plays a host of its own.
+    pub host_root: PathBuf,
     /// Development mode.
     pub dev: bool,
     /// Who started this broker, in words, for `endpoint`.
@@ -52,6 +55,7 @@ impl Config {
             env: None,
             simulate_gpus: None,
             until_idle: None,
+            host_root: PathBuf::from("/"),
             dev: false,
             started_by: None,
             allowed_hosts: Vec::new(),

@@ -1,7 +1,9 @@
-//! What the broker keeps in its data directory: the lock, the token, the endpoint, the reserve and
-//! the journal.
+//! What the broker keeps in its data directory: the lock, the token, the endpoint, the reserve, the
+//! journal and how far that was written, and ballast for when the disk is full.
 
+pub(crate) mod ballast;
 pub(crate) mod directory;
+mod head;
 pub(crate) mod journal;
 pub(crate) mod reserve;
 pub(crate) mod token;

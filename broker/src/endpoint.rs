@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+/// The file in the data directory that says where its broker listens.
+pub(crate) const ENDPOINT: &str = "endpoint";
+
 /// The content of `DIR/endpoint`: one JSON object on one line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {

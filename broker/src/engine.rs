@@ -2,8 +2,10 @@
 //! what leads to and from it.
 
 pub(crate) mod inbox;
+mod outage;
 mod outbox;
 mod owned;
+mod settle;
 mod turn;
 mod workshop;
 
@@ -87,6 +89,22 @@ impl Desk {
         let (to, picture) = oneshot::channel();
         self.put(Input::Picture(to))?;
         picture.await.map_err(|_| Failure::shutting_down())
+    }
+
+    /// Has the journal made short, so that another program reads it soon. Refused where the journal
+    /// cannot be written: what is not in it would be lost.
+    pub(crate) async fn shorten(&self) -> Result<(), Failure> {
+        let (to, done) = oneshot::channel();
+        self.put(Input::Shorten(to))?;
+        done.await.unwrap_or_else(|_| Err(Failure::shutting_down()))
+    }
+
+    /// Has the engine say nothing more that is not in the journal, since another program is about to
+    /// go on from that. The inner error is why the journal cannot be written; then all goes on.
+    pub(crate) async fn make_way(&self) -> Result<Result<(), String>, Failure> {
+        let (to, ready) = oneshot::channel();
+        self.put(Input::MakeWay(to))?;
+        ready.await.map_err(|_| Failure::shutting_down())
     }
 
     /// Asks; who waits for the answer does so later.

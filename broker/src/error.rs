@@ -53,6 +53,12 @@ pub enum ServeError {
         /// In words.
         detail: String,
     },
+    /// What the program before this one handed over is not what it should be.
+    #[error("what was handed over from the program before cannot be used: {detail}")]
+    Handover {
+        /// In words.
+        detail: String,
+    },
     /// The system refused something that no broker can do without.
     #[error("cannot {what}: {source}")]
     System {
@@ -72,7 +78,10 @@ impl ServeError {
             Self::DirectoryTaken { .. } | Self::AddressTaken { .. } | Self::CannotListen { .. } => {
                 73
             }
-            Self::Directory { .. } | Self::Journal { .. } | Self::System { .. } => 74,
+            Self::Directory { .. }
+            | Self::Journal { .. }
+            | Self::Handover { .. }
+            | Self::System { .. } => 74,
         }
     }
 }

@@ -1,12 +1,18 @@
-//! Which GPUs there are: asked of the vendors' tools and of the kernel, once, at the start.
+//! Which GPUs there are: asked of the vendors' tools and of the kernel, once, at the start; and which
+//! of them are this broker's among those of the host.
 
+mod claims;
 mod drm;
+mod follow;
 mod nvidia;
 
 use std::path::Path;
 
 use warden::Gpu;
-use warden::gpu::MAX_GPUS;
+use warden::gpu::{MAX_GPUS, UNKNOWN};
+
+pub(crate) use claims::Claims;
+pub(crate) use follow::Shared;
 
 /// What a simulated GPU says that it has.
 const SIMULATED_VRAM_MIB: u64 = 24 * 1024;
@@ -34,11 +40,13 @@ pub(crate) fn simulated(count: u32) -> Vec<Gpu> {
         .collect()
 }
 
-/// The GPUs of this host. Where none can be enumerated there is one of which nothing is known, so
-/// that tools can queue for it all the same.
-pub(crate) async fn enumerate() -> Vec<Gpu> {
-    let mut found = nvidia::find(Path::new("/proc")).await;
-    found.extend(drm::find(Path::new("/sys")));
+/// The GPUs of this host, which shows them under `host_root`. Where none can be enumerated there is
+/// one of which nothing is known, so that tools can queue for it all the same.
+pub(crate) async fn enumerate(host_root: &Path) -> Vec<Gpu> {
+    // A vendor's tool knows of no host but this.
+    let is_this_host = host_root == Path::new("/");
+    let mut found = nvidia::find(&host_root.join("proc"), is_this_host).await;
+    found.extend(drm::find(&host_root.join("sys")));
     if found.len() > MAX_GPUS {
         tracing::warn!(
             found = found.len(),
@@ -51,9 +59,9 @@ pub(crate) async fn enumerate() -> Vec<Gpu> {
             "no GPU could be enumerated; the broker offers one of which it knows nothing"
         );
         found.push(Found {
-            id: "unknown-0".to_owned(),
+            id: format!("{UNKNOWN}-0"),
             name: "Unknown GPU (none could be enumerated)".to_owned(),
-            source: "unknown",
+            source: UNKNOWN,
             vram_total_mib: None,
         });
     }

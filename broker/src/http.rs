@@ -9,6 +9,7 @@ pub(crate) mod input;
 pub(crate) mod leases;
 pub(crate) mod line;
 mod lock;
+pub(crate) mod lot;
 mod reload;
 pub(crate) mod routes;
 pub(crate) mod server;

@@ -4,31 +4,36 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use warden::Code;
-use warden::wire::reload::{ReloadError, ReloadKind, ReloadModule, ReloadState};
+use warden::wire::reload::{RefusedFile, ReloadError, ReloadKind, ReloadModule, ReloadState};
 use warden_reload::files::{Fault, FileState, Watching};
 
 use crate::clock::rfc3339;
 use crate::http::answer::{Extra, Failure};
 
-/// Tells the log whenever a file stands otherwise.
+/// Tells the log whenever a file stands otherwise. What is wrong with one is told there by the watch
+/// of files itself.
 #[derive(Debug)]
 pub(crate) struct Watch {
     name: &'static str,
+    /// What holds without its file.
+    absence: &'static str,
     told: Mutex<Told>,
 }
 
 #[derive(Debug, Default, PartialEq)]
 struct Told {
     generation: u64,
-    fault: Option<Fault>,
+    present: bool,
+    has_fault: bool,
     unwatched: Option<String>,
 }
 
 impl Watch {
     /// From how the file stands at the start.
-    pub(crate) fn new(name: &'static str, state: &FileState) -> Self {
+    pub(crate) fn new(name: &'static str, absence: &'static str, state: &FileState) -> Self {
         let watch = Self {
             name,
+            absence,
             told: Mutex::default(),
         };
         watch.note(state);
@@ -44,19 +49,19 @@ impl Watch {
         };
         let now = Told {
             generation: state.generation,
-            fault: state.fault.clone(),
+            present: state.present,
+            has_fault: state.fault.is_some(),
             unwatched,
         };
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.generation != told.generation {
-            tracing::info!(module = name, generation = now.generation, "live");
-        }
-        match (&now.fault, &told.fault) {
-            (Some(fault), before) if before.as_ref() != Some(fault) => {
-                tracing::error!(module = name, %fault, "refused; the last good one holds");
-            }
-            (None, Some(_)) => tracing::info!(module = name, "its file is good again"),
-            _ => {}
+        let generation = now.generation;
+        if !now.present && told.present {
+            let absence = self.absence;
+            tracing::info!(module = name, generation, "its file is gone: {absence}");
+        } else if generation != told.generation {
+            tracing::info!(module = name, generation, "live");
+        } else if told.has_fault && !now.has_fault {
+            tracing::info!(module = name, generation, "its file is good again");
         }
         if let Some(why) = now
             .unwatched
@@ -83,6 +88,7 @@ pub(crate) fn of_file(name: &str, kind: ReloadKind, state: &FileState) -> Reload
         sha256: None,
         since: rfc3339(unix_ms(state.at)),
         last_error: state.fault.as_ref().map(error),
+        program: None,
     }
 }
 
@@ -105,13 +111,26 @@ pub(crate) fn error(fault: &Fault) -> ReloadError {
     }
 }
 
-/// The answer to who asked for a reload that was refused.
+/// A fault as the status tells it, with what holds until it is mended.
+pub(crate) fn refused_file(fault: &Fault, holds: &str) -> RefusedFile {
+    RefusedFile {
+        error: error(fault),
+        holds: holds.to_owned(),
+    }
+}
+
+/// The answer to who asked for a reload of a file that was refused.
 pub(crate) fn refused(fault: &Fault) -> Failure {
+    reload_refused(fault.kind.name(), fault.to_string())
+}
+
+/// The same for anything.
+pub(crate) fn reload_refused(stage: &str, detail: String) -> Failure {
     Failure {
         code: Code::ReloadRefused,
-        detail: fault.to_string(),
+        detail,
         extra: Box::new(Extra {
-            stage: Some(fault.kind.name().to_owned()),
+            stage: Some(stage.to_owned()),
             ..Extra::default()
         }),
     }

@@ -16,17 +16,25 @@ pub(crate) struct Process {
 
 /// Looks at a process; nothing where there is none of that number, or only its remains.
 pub(crate) fn look(pid: u32) -> io::Result<Option<Process>> {
-    let read = |name: &str| match fs::read_to_string(format!("/proc/{pid}/{name}")) {
-        Ok(text) => Ok(Some(text)),
+    let (Some(status), Some(stat)) = (read(pid, "status")?, read(pid, "stat")?) else {
+        return Ok(None);
+    };
+    Ok(parse(
+        pid,
+        &String::from_utf8_lossy(&status),
+        &String::from_utf8_lossy(&stat),
+    ))
+}
+
+/// A file of a process under `/proc`; nothing where there is no such process.
+pub(crate) fn read(pid: u32, name: &str) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(format!("/proc/{pid}/{name}")) {
+        Ok(bytes) => Ok(Some(bytes)),
         // `ESRCH` is what a process answers that ends while it is read.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(None),
         Err(error) => Err(error),
-    };
-    let (Some(status), Some(stat)) = (read("status")?, read("stat")?) else {
-        return Ok(None);
-    };
-    Ok(parse(pid, &status, &stat))
+    }
 }
 
 /// Whether this very process still runs.
@@ -46,15 +54,41 @@ fn parse(pid: u32, status: &str, stat: &str) -> Option<Process> {
         return None;
     }
     let uid = field("Uid:")?.split_whitespace().next()?.parse().ok()?;
-    // The name, in brackets, may hold anything, brackets and spaces included.
-    let (_, rest) = stat.rsplit_once(')')?;
-    let mut fields = rest.split_whitespace();
-    if matches!(fields.next()?, "Z" | "X") {
-        return None;
-    }
-    // That was field 3; the start is field 22.
-    let start = fields.nth(18)?.parse().ok()?;
+    let start = Stat::parse(stat)?.start;
     Some(Process { start, uid })
+}
+
+/// What `stat` says of a process that is more than its own remains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stat<'a> {
+    /// What it calls itself; at most 15 bytes of it.
+    pub(crate) name: &'a str,
+    /// Who started it, or has it since that one ended.
+    pub(crate) parent: u32,
+    /// When it started, in clock ticks since boot.
+    pub(crate) start: u64,
+}
+
+impl<'a> Stat<'a> {
+    /// Nothing where all of it has ended and only waits for its parent to take note. One whose
+    /// first thread has ended before the others lives.
+    pub(crate) fn parse(stat: &'a str) -> Option<Self> {
+        // The name, in brackets, may hold anything, brackets and spaces included.
+        let (head, rest) = stat.rsplit_once(')')?;
+        let (_, name) = head.split_once('(')?;
+        let mut fields = rest.split_whitespace();
+        // Field 3; then 4, 20 and 22.
+        let state = fields.next()?;
+        let parent = fields.next()?.parse().ok()?;
+        let threads: u32 = fields.nth(15)?.parse().ok()?;
+        let start = fields.nth(1)?.parse().ok()?;
+        let has_ended = state == "X" || state == "Z" && threads <= 1;
+        (!has_ended).then_some(Self {
+            name,
+            parent,
+            start,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -73,6 +107,15 @@ mod tests {
         assert_eq!(parse(7, status, &stat), Some(expected));
         assert_eq!(parse(8, status, &stat), None, "a thread of 7");
         assert_eq!(parse(7, status, &format!("7 (a) Z {tail}")), None);
+        let stat = Stat::parse(&stat).unwrap();
+        assert_eq!((stat.name, stat.parent), ("a) S (b", 1));
+        let threads = tail.replace(" 20 0 1 ", " 20 0 2 ");
+        let stat = format!("7 (a) Z {threads}");
+        assert_eq!(
+            parse(7, status, &stat),
+            Some(expected),
+            "another thread goes on"
+        );
     }
 
     #[test]

@@ -196,27 +196,38 @@ impl<E: Entry> Reader<E> {
     /// place: it is too far behind.
     pub(crate) async fn next(&mut self) -> Option<Bytes> {
         loop {
-            self.head.borrow_and_update();
+            // Read before the events are: they are put down before they count as told.
+            let head = *self.head.borrow_and_update();
             let at = self.place.at.load(Ordering::Relaxed);
             let next = self.chunk(at);
-            let (Some(first), Some(last)) = (next.first(), next.last()) else {
-                if *self.head.borrow() > at {
-                    // What was to come next was forgotten.
-                    return None;
-                }
+            if next.is_empty() && head <= at {
                 self.head.changed().await.ok()?;
                 continue;
-            };
-            if first.number() != at + 1 {
-                return None;
             }
-            self.place.at.store(last.number(), Ordering::Relaxed);
-            if next.len() == 1 {
-                return Some(first.text().clone());
-            }
-            let texts: Vec<&[u8]> = next.iter().map(|event| &**event.text()).collect();
-            return Some(texts.concat().into());
+            return self.take(&next);
         }
+    }
+
+    /// The next events up to this one, as far as one write goes; nothing once that one was taken, or
+    /// where one before it is forgotten.
+    pub(crate) fn next_up_to(&mut self, last: u64) -> Option<Bytes> {
+        let mut next = self.chunk(self.place.at.load(Ordering::Relaxed));
+        next.retain(|event| event.number() <= last);
+        self.take(&next)
+    }
+
+    /// Moves on over these; nothing where one that was to come before them was forgotten.
+    fn take(&self, next: &[Arc<E>]) -> Option<Bytes> {
+        let (first, last) = (next.first()?, next.last()?);
+        if first.number() != self.place.at.load(Ordering::Relaxed) + 1 {
+            return None;
+        }
+        self.place.at.store(last.number(), Ordering::Relaxed);
+        if next.len() == 1 {
+            return Some(first.text().clone());
+        }
+        let texts: Vec<&[u8]> = next.iter().map(|event| &**event.text()).collect();
+        Some(texts.concat().into())
     }
 
     /// What comes next, as much as one write may have.

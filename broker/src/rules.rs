@@ -1,12 +1,10 @@
 //! `policy.ron`, live: what the operator saves becomes the arbiter's rules, through the journal as
 //! everything else does. A broken one changes nothing, and says why.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use warden::wire::reload::{ReloadKind, ReloadModule, ReloadOutcome, ReloadResult};
+use warden::wire::reload::{RefusedFile, ReloadKind, ReloadModule, ReloadOutcome, ReloadResult};
 use warden::{Command, Policy};
 use warden_reload::files::{FileState, Invalid};
 use warden_reload::files::{Files, Format as _, HotFile, Reloaded, Ron, Subscription};
@@ -34,8 +32,8 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// Reads the file, and again whenever it is saved. Without a file the defaults hold; while it is
-    /// broken, the last good one.
+    /// Reads the file, and again whenever it is saved. Without a file, at the start or since it was
+    /// deleted, the defaults hold; while it is broken, the last good one.
     pub(crate) fn open(
         files: &Files,
         config_dir: &Path,
@@ -43,13 +41,10 @@ impl Rules {
         inbox: Arc<Inbox>,
     ) -> Arc<Self> {
         let path = config_dir.join(FILE);
-        let initial = match fs::symlink_metadata(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Policy::default(),
-            _ => last_good.clone(),
-        };
-        let file = files.open(path, initial, Ron::new().validated(check).trusted());
+        let format = Ron::new().keyed().validated(check).trusted();
+        let file = files.open_or(path, Policy::default(), last_good.clone(), format);
         let rules = Arc::new(Self {
-            watch: Watch::new(MODULE, &file.state()),
+            watch: Watch::new(MODULE, "the defaults hold", &file.state()),
             file,
             inbox,
             handing: Mutex::default(),
@@ -79,6 +74,13 @@ impl Rules {
             sha256: state.sha256.clone(),
             ..module::of_file(MODULE, ReloadKind::Policy, &state)
         }
+    }
+
+    /// Why what the file holds is not what holds, where that is so.
+    pub(crate) fn refused(&self) -> Option<RefusedFile> {
+        let state = self.file.state();
+        let fault = state.fault.as_ref()?;
+        Some(module::refused_file(fault, "the last good rules hold"))
     }
 
     /// Reads the file now, and returns once what it says holds.

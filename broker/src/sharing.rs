@@ -9,6 +9,7 @@
 //!   Where a file is broken from the start, what was live before this start stays live.
 
 mod diff;
+mod placed;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -19,11 +20,11 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use warden::wire::config::{ConfigEvent, LiveConfig};
-use warden::wire::reload::{ReloadKind, ReloadModule, ReloadOutcome, ReloadResult};
+use warden::wire::reload::{RefusedFile, ReloadKind, ReloadModule, ReloadOutcome, ReloadResult};
 use warden_reload::files::{
-    Env, EnvMap, Fault, FaultKind, FileState, Files, Format as _, HotFile, Problem, Subscription,
+    Fault, FaultKind, FileState, Files, Format as _, HotFile, Problem, Subscription,
 };
-use warden_reload::promotion::{Live, Place, Schema};
+use warden_reload::promotion::{Checks, Live, Place, Schema};
 
 use crate::clock::{rfc3339, wall_ms};
 use crate::disk::directory::replace;
@@ -31,6 +32,7 @@ use crate::http::answer::Failure;
 use crate::http::events::write;
 use crate::module::{self, Watch, follow};
 use crate::ring::{Entry, Reader, Ring};
+use placed::{PlacedEnv, PlacedValues};
 
 /// What a reload calls it.
 pub(crate) const MODULE: &str = "config";
@@ -40,16 +42,18 @@ const FILE: &str = "config.json";
 /// The shared configuration of one broker.
 #[derive(Debug)]
 pub(crate) struct Sharing {
-    env: HotFile<EnvMap>,
+    env: HotFile<PlacedValues>,
     schema: HotFile<Schema>,
+    /// Promotions read it for themselves: here it is only known whether they can.
+    checks: HotFile<Checks>,
     /// Where what is live is written down.
     file: PathBuf,
     live: ArcSwap<LiveConfig>,
     ring: Arc<Ring<Told>>,
     /// Held while the files are looked at, so that an older look never comes after a newer one.
     seen: Mutex<Seen>,
-    watches: [Watch; 2],
-    followed: OnceLock<[Subscription; 4]>,
+    watches: [Watch; 3],
+    followed: OnceLock<[Subscription; 5]>,
 }
 
 /// What came of the last look at the files.
@@ -59,6 +63,9 @@ struct Seen {
     sha256: Option<String>,
     /// Why what the files say together is not live.
     fault: Option<Fault>,
+    /// What was wrong with either by itself: what is told of a file is told with what came of it.
+    of_env: Option<Fault>,
+    of_schema: Option<Fault>,
 }
 
 /// One event of the stream.
@@ -86,19 +93,29 @@ impl Sharing {
     /// Goes on from what was live when the last broker of this data directory ended, and follows the
     /// files from here on.
     pub(crate) fn open(files: &Files, place: &Place, data_dir: &Path) -> Arc<Self> {
-        let env = files.open(place.env(), EnvMap::default(), Env.trusted());
-        let schema = files.open(place.schema(), Schema::default(), Schema::format());
+        let none = PlacedValues::default();
+        let env = files.open_or(place.env(), none.clone(), none, PlacedEnv.trusted());
+        let none = Schema::default();
+        let schema = files.open_or(place.schema(), none.clone(), none, Schema::format());
+        let none = Checks::default();
+        let checks = files.open_or(place.checks(), none.clone(), none, Checks::format());
         let file = data_dir.join(FILE);
         let before = recall(&file);
         let ring = Arc::new(Ring::new());
         ring.begin_at(before.generation);
         let sharing = Arc::new(Self {
             watches: [
-                Watch::new("shared.env", &env.state()),
-                Watch::new("schema.ron", &schema.state()),
+                Watch::new("shared.env", "no key has a value", &env.state()),
+                Watch::new(
+                    "schema.ron",
+                    "no key is shared, and none may be set",
+                    &schema.state(),
+                ),
+                Watch::new("checks.ron", "there is no check", &checks.state()),
             ],
             env,
             schema,
+            checks,
             file,
             live: ArcSwap::from_pointee(before),
             ring,
@@ -119,6 +136,7 @@ impl Sharing {
             sharing.schema.on_change(move |_| on_schema(&())),
             sharing.env.on_state(note(0)),
             sharing.schema.on_state(note(1)),
+            sharing.checks.on_state(note(2)),
         ];
         // This is the only place that sets it.
         let _ = sharing.followed.set(followed);
@@ -150,8 +168,13 @@ impl Sharing {
 
     /// How it stands.
     pub(crate) fn module(&self) -> ReloadModule {
-        let live = self.live();
-        let (sha256, fault) = self.standing();
+        let seen = self.seen();
+        let (live, sha256) = (self.live(), seen.sha256.clone());
+        let fault = self
+            .faults(&seen)
+            .into_iter()
+            .map(|(fault, _)| fault)
+            .next();
         ReloadModule {
             name: MODULE.to_owned(),
             kind: ReloadKind::Config,
@@ -160,6 +183,7 @@ impl Sharing {
             sha256,
             since: live.at.clone(),
             last_error: fault.as_ref().map(module::error),
+            program: None,
         }
     }
 
@@ -188,14 +212,28 @@ impl Sharing {
         })
     }
 
-    /// The hash of the values that are live, and why what lies there is not.
-    fn standing(&self) -> (Option<String>, Option<Fault>) {
-        let seen = self.seen();
-        let (sha256, of_both) = (seen.sha256.clone(), seen.fault.clone());
-        drop(seen);
-        let of_schema = || self.schema.state().fault.clone();
-        let of_env = self.env.state().fault.clone();
-        (sha256, of_env.or_else(of_schema).or(of_both))
+    /// Why what lies there is not live, file by file.
+    pub(crate) fn refused(&self) -> Vec<RefusedFile> {
+        let faults = self.faults(&self.seen()).into_iter();
+        let told = faults.map(|(fault, holds)| module::refused_file(&fault, holds));
+        told.collect()
+    }
+
+    /// What is wrong, and what holds meanwhile.
+    fn faults(&self, seen: &Seen) -> Vec<(Fault, &'static str)> {
+        const VALUES: &str = "the last good values hold";
+        const SCHEMA: &str = "the last good schema holds, and nothing can be promoted";
+        const CHECKS: &str = "nothing can be promoted with a check";
+        let of_files = [
+            (seen.of_env.clone(), VALUES),
+            (seen.of_schema.clone(), SCHEMA),
+            (seen.fault.clone(), VALUES),
+            (self.checks.state().fault.clone(), CHECKS),
+        ];
+        let faults = of_files.into_iter();
+        faults
+            .filter_map(|(fault, holds)| Some((fault?, holds)))
+            .collect()
     }
 
     /// Makes live what the files say now; the number of what is live then.
@@ -204,17 +242,18 @@ impl Sharing {
     /// Why what they say together is not.
     fn look(&self) -> Result<u64, Fault> {
         let mut seen = self.seen();
-        match self.bring_up() {
+        let (env, env_state) = self.env.snapshot();
+        let (schema, schema_state) = self.schema.snapshot();
+        seen.of_env.clone_from(&env_state.fault);
+        seen.of_schema.clone_from(&schema_state.fault);
+        match self.bring_up((&env, &env_state), (&schema, &schema_state)) {
             Ok(sha256) => {
-                *seen = Seen {
-                    sha256,
-                    fault: None,
-                };
+                (seen.sha256, seen.fault) = (sha256, None);
                 Ok(self.live().generation)
             }
             Err(fault) => {
                 if seen.fault.as_ref() != Some(&fault) {
-                    tracing::error!(module = MODULE, %fault, "refused; the last good one holds");
+                    tracing::warn!(module = MODULE, %fault, "refused; the last good values hold");
                 }
                 seen.fault = Some(fault.clone());
                 Err(fault)
@@ -223,23 +262,25 @@ impl Sharing {
     }
 
     /// The hash of the values that are live after this, where they are a file's.
-    fn bring_up(&self) -> Result<Option<String>, Fault> {
-        let (env, env_state) = self.env.snapshot();
-        let (schema, schema_state) = self.schema.snapshot();
-        if !is_known(&schema_state) {
+    fn bring_up(
+        &self,
+        (env, env_state): (&PlacedValues, &FileState),
+        (schema, schema_state): (&Schema, &FileState),
+    ) -> Result<Option<String>, Fault> {
+        if !is_known(schema_state) {
             return Ok(None);
         }
         let live = self.live();
-        let wanted = if is_known(&env_state) {
-            diff::shared(&env, &schema)
+        let wanted = if is_known(env_state) {
+            diff::shared(env, schema)
         } else {
-            Ok(diff::still_shared(&live, &schema))
+            Ok(diff::still_shared(&live, schema))
         };
         let (values, problem) = match wanted {
             Ok(values) => (values, None),
-            Err(problem) => (diff::still_shared(&live, &schema), Some(problem)),
+            Err(problem) => (diff::still_shared(&live, schema), Some(problem)),
         };
-        self.make_live(&live, values, &schema)?;
+        self.make_live(&live, values, schema)?;
         match problem {
             None => Ok(env_state.sha256.clone()),
             Some(problem) => Err(problem.of(self.env.path())),

@@ -89,6 +89,12 @@ impl Stream {
         self.ring.begin_at(revision);
     }
 
+    /// The state, where what led to it is told to nobody: whoever follows begins afresh.
+    pub(crate) fn begin_anew(&self, picture: Snapshot) {
+        self.ring.forget();
+        self.set_picture(picture);
+    }
+
     /// Tells events, leaving none in `told`.
     pub(crate) fn publish(&self, told: &mut Vec<Told>) {
         let Some(head) = self.ring.tell(told) else {

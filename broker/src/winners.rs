@@ -103,8 +103,8 @@ impl Work {
             }
             match promotions.promote(path, &*self.sharing) {
                 Ok(ack) => tell(&ack),
-                // It was promoted before it was looked at here.
-                Err(PromotionError::Repeated { .. }) => {}
+                // It was promoted, or taken away, before it was looked at here.
+                Err(PromotionError::Repeated { .. } | PromotionError::Missing { .. }) => {}
                 Err(PromotionError::Unfinished { .. }) => {
                     all = false;
                     continue;

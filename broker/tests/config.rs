@@ -201,6 +201,34 @@ async fn what_is_broken_changes_nothing_and_tells_no_value() {
             .until_module("config", |module| module["state"] == "live")
             .await;
     }
+    // A value that its schema does not allow is told with its line, as what is no line is.
+    save(&config.join("shared.env"), "# sizes\n\nSIZE=0\n");
+    let module = stand
+        .until_module("config", |module| module["state"] == "refused")
+        .await;
+    let error = &module["last_error"];
+    assert_eq!((&error["line"], &error["column"]), (&json!(3), &json!(6)));
+    // Each file that is refused is in the status, also the one that only promotions read.
+    save(&config.join("schema.ron"), "{\"SIZE\": (shared: \"yes\")}");
+    save(&config.join("checks.ron"), "{\"ok\": (command: true)}");
+    let status = stand
+        .until(|status| status["refused_files"].as_array().map(Vec::len) == Some(3))
+        .await;
+    let told = status["refused_files"].to_string();
+    for said in [
+        "SIZE must be a whole number, 1 to 4,096",
+        "SIZE.shared must be true or false",
+        "ok.command must be a list",
+        "nothing can be promoted with a check",
+    ] {
+        assert!(told.contains(said), "no {said:?} in {told}");
+    }
+    fs::remove_file(config.join("checks.ron")).unwrap();
+    fill(&config, 5);
+    stand
+        .until(|status| status["refused_files"] == Value::Null)
+        .await;
+    assert_eq!(live(&stand).await, good);
     // Broken at a start, too: what was live stays so until it is mended.
     save(&config.join("schema.ron"), "(");
     let dir = stand.stop().await;
@@ -212,6 +240,37 @@ async fn what_is_broken_changes_nothing_and_tells_no_value() {
         .await;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(live(&stand).await["values"], json!({"SIZE": "6"}));
+    stand.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_its_schema_nothing_is_shared_and_without_its_values_there_are_none() {
+    let stand = filled(5).await;
+    let config = stand.config_dir();
+    let mut events = open(&stand, None).await;
+    events.next().await.unwrap();
+    fs::remove_file(config.join("schema.ron")).unwrap();
+    is_change(
+        &events.next().await.unwrap(),
+        json!({"SIZE": {"old": null, "new": null}}),
+    );
+    assert_eq!(live(&stand).await["values"], json!({}));
+    assert_eq!(stand.module("config").await["state"], "live");
+    save(&config.join("schema.ron"), SCHEMA);
+    is_change(
+        &events.next().await.unwrap(),
+        json!({"SIZE": {"old": null, "new": "5"}}),
+    );
+    fs::remove_file(config.join("shared.env")).unwrap();
+    is_change(
+        &events.next().await.unwrap(),
+        json!({"SIZE": {"old": "5", "new": null}}),
+    );
+    let module = stand.module("config").await;
+    assert_eq!(
+        (&module["state"], &module["sha256"]),
+        (&json!("live"), &Value::Null)
+    );
     stand.stop().await;
 }
 
@@ -243,6 +302,22 @@ async fn a_winner_is_promoted_once_and_acknowledged() {
     let ack = acknowledged(&config, "w-2").await;
     assert_eq!(ack["outcome"], "refused", "{ack}");
     assert!(!ack.to_string().contains("99999"), "{ack}");
+
+    // What is none is acknowledged by the id that it has, and what is wrong is named.
+    let bad = json!({"id": "w-4", "valeus": {"SIZE": 99_999}});
+    save(
+        &config.join("winners/by-another-name.json"),
+        &bad.to_string(),
+    );
+    let ack = acknowledged(&config, "w-4").await;
+    let error = ack["error"].as_str().unwrap();
+    assert!(error.contains("no field \"valeus\""), "{error}");
+    assert!(
+        error.contains("\"id\", \"values\" and \"check\""),
+        "{error}"
+    );
+    assert!(error.contains("by-another-name.json:1:"), "{error}");
+    assert!(!error.contains("99999"), "{error}");
 
     // Neither is promoted again by the next broker, whatever has happened to the file since.
     save(&config.join("shared.env"), &env(17));

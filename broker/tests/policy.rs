@@ -124,8 +124,11 @@ fn spoil(what: &str, path: &Path) {
         "too_large" => File::create(path).unwrap().set_len(1 << 30).unwrap(),
         "symlink_loop" => symlink(path, path).unwrap(),
         "untrusted" => {
-            write(b"(max_bypass: 1)");
-            fs::set_permissions(path, Permissions::from_mode(0o666)).unwrap();
+            // Under another name, or it would be a good file until its mode is changed.
+            let beside = path.with_extension("beside");
+            fs::write(&beside, "(max_bypass: 1)").unwrap();
+            fs::set_permissions(&beside, Permissions::from_mode(0o666)).unwrap();
+            fs::rename(beside, path).unwrap();
         }
         other => panic!("{other}"),
     }
@@ -208,10 +211,122 @@ async fn a_reload_that_was_asked_for_holds_when_it_is_answered() {
     let all = stand.call("POST", "/v1/hot-reload", None).await.json();
     assert_eq!(all["results"][0]["outcome"], "unchanged", "{all}");
     let unknown = stand
-        .post("/v1/hot-reload", json!({"module": "program"}))
+        .post("/v1/hot-reload", json!({"module": "programme"}))
         .await;
     assert_eq!(unknown.code(), "invalid_request");
     assert_eq!(unknown.json()["field"], "module");
+    // This broker is a part of the test, which is not its to replace.
+    let enabled = json!({"enabled": true});
+    let put = stand
+        .call("PUT", "/v1/hot-reload/enabled", Some(enabled))
+        .await;
+    assert_eq!(put.json()["enabled"], true, "{put:?}");
+    let program = stand
+        .post("/v1/hot-reload", json!({"module": "program"}))
+        .await;
+    assert_eq!(program.code(), "reload_disabled");
+    stand.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_a_key_is_said_with_the_key_and_what_it_may_be() {
+    let stand = Stand::new().await;
+    let path = stand.config_dir().join("policy.ron");
+    for (text, line, column, said) in [
+        (
+            "(\n yield: (mode: \"take\"))",
+            2,
+            16,
+            "yield.mode must be one of never, ask, take, without quotes",
+        ),
+        (
+            "(yield: (gap: 1, mode: steal))",
+            1,
+            24,
+            "yield.mode must be one of never, ask, take, without quotes, not steal",
+        ),
+        (
+            "(max_bypass: -1)",
+            1,
+            14,
+            "max_bypass must be a whole number, 1 or more",
+        ),
+        (
+            "(max_bypass: \"3\")",
+            1,
+            14,
+            "max_bypass must be a whole number, 1 or more",
+        ),
+        (
+            "(priorities: {\"pilot\": 300})",
+            1,
+            24,
+            "priorities.pilot must be a whole number, 0 to 255",
+        ),
+        (
+            "(max_queue: 0)",
+            1,
+            2,
+            "max_queue must be from 1 to 1000000",
+        ),
+        ("(max_bypas: 3)", 1, 2, "max_bypas"),
+    ] {
+        save(&path, text);
+        let module = stand
+            .until_module("policy", |module| {
+                let message = module["last_error"]["message"].as_str();
+                message.is_some_and(|message| {
+                    message.starts_with(said) || message.contains("max_bypas`")
+                })
+            })
+            .await;
+        let error = &module["last_error"];
+        assert!(error["message"].as_str().unwrap().contains(said), "{error}");
+        assert_eq!(
+            (&error["line"], &error["column"]),
+            (&json!(line), &json!(column)),
+            "{text}: {error}"
+        );
+        let status = stand.status().await;
+        let file = &status["refused_files"][0];
+        assert_eq!(file["message"], error["message"], "{status}");
+        assert_eq!(file["holds"], "the last good rules hold");
+    }
+    fs::remove_file(&path).unwrap();
+    stand
+        .until(|status| status["refused_files"] == Value::Null)
+        .await;
+    stand.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_policy_is_as_one_that_never_was() {
+    let stand = Stand::new().await;
+    let path = stand.config_dir().join("policy.ron");
+    for spoilt in [false, true] {
+        save(&path, PILOT);
+        stand
+            .until(|status| status["policy"]["max_bypass"] == 3)
+            .await;
+        if spoilt {
+            save(&path, "(max_bypass: )");
+            stand
+                .until_module("policy", |module| module["state"] == "refused")
+                .await;
+        }
+        fs::remove_file(&path).unwrap();
+        let status = stand
+            .until(|status| status["policy"]["max_bypass"] == 8)
+            .await;
+        assert_eq!(status["policy"]["priorities"]["pilot"], Value::Null);
+        assert_eq!(stand.lock(pilot()).await.code(), "invalid_request");
+        let module = stand.module("policy").await;
+        assert_eq!(
+            (&module["state"], &module["sha256"], &module["last_error"]),
+            (&json!("live"), &Value::Null, &Value::Null),
+            "{module}"
+        );
+    }
     stand.stop().await;
 }
 

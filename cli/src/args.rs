@@ -10,6 +10,7 @@ use warden::{GpuId, LeaseId, RequestId};
 
 use crate::config::ConfigArgs;
 use crate::quantity;
+use crate::run::OnYield;
 
 /// Hands out the GPUs of this machine in a fair, prioritised queue.
 #[derive(Debug, Parser)]
@@ -50,6 +51,11 @@ pub enum Command {
     /// Follow what happens, a line an event
     Monitor(MonitorArgs),
     /// Wait for a GPU, then run a command on it
+    #[command(
+        after_help = "The GPU is kept until the command and everything that it has started, \
+        in the background too, is over. Exits with the command's own code, or 76 where the GPU was \
+        taken away."
+    )]
     Run(RunArgs),
     /// End a request: a waiter leaves the queue, a lease is given back
     Cancel(CancelArgs),
@@ -61,6 +67,8 @@ pub enum Command {
     Check,
     /// Show and promote the configuration that programs share
     Config(ConfigArgs),
+    /// Have the broker take its policy, its configuration and its own program anew
+    HotReload(HotReloadArgs),
     /// Open the window
     Dashboard(DashboardArgs),
 }
@@ -134,6 +142,10 @@ pub struct RunArgs {
     /// The name that others see [default: the command's]
     #[arg(long)]
     pub name: Option<String>,
+    /// When somebody more urgent asks for the GPU: a signal for the command (USR1, TERM, …), or a
+    /// command that a shell runs beside it, with WARDEN_LEASE in its environment
+    #[arg(long, value_name = "SIGNAL|COMMAND", value_parser = OnYield::parse)]
+    pub on_yield: Option<OnYield>,
     /// Where there is no broker, run without a lease
     #[arg(long)]
     pub fallback: bool,
@@ -156,7 +168,7 @@ pub struct CancelArgs {
 #[derive(Debug, Args)]
 pub struct ForceReleaseArgs {
     /// The lease's id, as the status shows it
-    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    #[arg(conflicts_with = "all")]
     pub lease: Option<LeaseId>,
     /// Every lease
     #[arg(long)]
@@ -164,6 +176,33 @@ pub struct ForceReleaseArgs {
     /// Refuse the waiters too
     #[arg(long, requires = "all", conflicts_with = "lease")]
     pub clear_queue: bool,
+}
+
+/// `warden hot-reload`.
+#[derive(Debug, Args)]
+pub struct HotReloadArgs {
+    /// Only this one: program, policy or config [default: all that may be reloaded]
+    #[arg(long, value_name = "NAME")]
+    pub module: Option<String>,
+    /// Return to the program that ran before
+    #[arg(long)]
+    pub back: bool,
+    /// Take a program after which there is no way back, since the one that runs could not read its
+    /// journal
+    #[arg(long)]
+    pub one_way: bool,
+    /// Let new program code in from here on
+    #[arg(long, group = "other", conflicts_with_all = ["module", "back", "one_way"])]
+    pub enable: bool,
+    /// Let no new program code in from here on
+    #[arg(long, group = "other", conflicts_with_all = ["module", "back", "one_way"])]
+    pub disable: bool,
+    /// Reload nothing: show what there is, and how it stands
+    #[arg(long, group = "other", conflicts_with_all = ["module", "back", "one_way"])]
+    pub list: bool,
+    /// Print the broker's answer as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `warden dashboard`.

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use warden::wire::reload::RefusedFile;
 use warden_client::blocking::Client;
 use warden_client::default_config_dir;
 use warden_reload::files::{Env, Format as _, load};
@@ -46,9 +47,17 @@ pub fn config(broker: &BrokerArgs, args: ConfigArgs) -> anyhow::Result<Exit> {
         ConfigCommand::Promote { winner } => {
             config.promotion(|promotions, live| promotions.promote(&winner, live))
         }
-        ConfigCommand::Rollback { number } => {
-            config.promotion(|promotions, live| promotions.rollback(number, live))
-        }
+        ConfigCommand::Rollback { number } => config.promotion(|promotions, live| {
+            promotions.recover(live)?;
+            let edited = promotions.edited_since(number)?;
+            if !edited.is_empty() {
+                let keys = edited.join(", ");
+                eprintln!(
+                    "warden: {keys}: edited by hand since the last promotion; that is undone too"
+                );
+            }
+            promotions.rollback(number, live)
+        }),
         ConfigCommand::History => config.history(),
         ConfigCommand::Diff(diff) => config.diff(&diff),
         ConfigCommand::Watch { keys } => {
@@ -72,6 +81,8 @@ struct Values {
     generation: Option<u64>,
     at: Option<String>,
     values: BTreeMap<String, String>,
+    /// Files whose newest content is not live, as the broker says.
+    refused: Vec<RefusedFile>,
 }
 
 impl Config {
@@ -98,6 +109,9 @@ impl Config {
             true => show::values_json(&found)?,
             false => show::values(&found.values),
         })?;
+        for file in &found.refused {
+            eprintln!("warden: {file}");
+        }
         Ok(exit)
     }
 
@@ -114,6 +128,7 @@ impl Config {
                         generation: Some(live.generation),
                         at: Some(live.at),
                         values: live.values,
+                        refused: client.status()?.refused_files,
                     });
                 }
                 Err(error) if error.is_away() => {
@@ -133,6 +148,7 @@ impl Config {
             generation: None,
             at: None,
             values,
+            refused: Vec::new(),
         })
     }
 
@@ -155,9 +171,10 @@ impl Config {
         let mut promotions = Promotions::open(self.place.clone(), PATIENCE)?;
         let live = Served::new(self.client()?, &self.place);
         let ack = promote(&mut promotions, &live)?;
+        let place = show::place_in(&history(&self.place)?, self.place.env(), &ack);
         print(&match self.json {
-            true => serde_json::to_string_pretty(&ack)? + "\n",
-            false => show::ack(&ack),
+            true => show::ack_json(&ack, place)?,
+            false => show::ack(&ack, place),
         })?;
         Ok(match ack.outcome {
             Outcome::Live => Exit::Success,

@@ -8,10 +8,12 @@ mod exit;
 mod monitor;
 mod orders;
 mod quantity;
+mod reload;
 mod run;
 mod serve;
 mod status;
 mod table;
+mod words;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -26,6 +28,7 @@ use crate::args::{BrokerArgs, Cli, Command};
 use crate::exit::Exit;
 
 fn main() -> ExitCode {
+    warden_broker::on_trial();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return explain(&error).into(),
@@ -36,11 +39,11 @@ fn main() -> ExitCode {
             // Who read our output has seen enough.
             return Exit::Success;
         }
+        let known = error.downcast_ref::<warden_client::Error>();
+        let told = known.map_or_else(|| format!("{error:#}"), words::explained);
         // Nothing is left to tell of it where standard error is gone too.
-        let _ = writeln!(io::stderr(), "warden: {error:#}");
-        error
-            .downcast_ref::<warden_client::Error>()
-            .map_or(Exit::Failure, Exit::of_error)
+        let _ = writeln!(io::stderr(), "warden: {told}");
+        known.map_or(Exit::Failure, Exit::of_error)
     });
     exit.into()
 }
@@ -56,6 +59,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Status(args) => block_on(status::status(client(&broker)?, args)),
         Command::Monitor(args) => block_on(monitor::monitor(client(&broker)?, args)),
         Command::Cancel(args) => block_on(orders::cancel(client(&broker)?, args)),
+        Command::HotReload(args) => block_on(reload::hot_reload(client(&broker)?, args)),
         Command::Reset => block_on(orders::reset(client(&broker)?)),
         Command::ForceRelease(args) => block_on(orders::force_release(client(&broker)?, args)),
     }

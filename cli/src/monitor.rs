@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use jiff::Zoned;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
 use tokio::time::{MissedTickBehavior, interval};
 use warden::StreamEvent;
 use warden::stream::Row;
@@ -93,16 +94,29 @@ fn told(event: &StreamEvent) -> String {
             let passed = passed.map_or_else(String::new, |id| format!(", passed {id}"));
             format!("{}{passed}", holds(&row.lease))
         }
-        StreamEvent::Renewed(lease) | StreamEvent::YieldAsked(lease) => holds(lease),
+        StreamEvent::Renewed(lease) => holds(lease),
+        StreamEvent::YieldAsked(lease) => match lease.yield_asked {
+            true => format!("{}: asked to give way", holds(lease)),
+            false => format!("{}: no longer asked to give way", holds(lease)),
+        },
         StreamEvent::Ended(row) | StreamEvent::TimedOut(row) | StreamEvent::Cancelled(row) => {
             let outcome = row.outcome.as_str();
             match &row.row {
-                Row::Lease(lease) => format!(
-                    "{} {} {outcome} after {}",
-                    lease.client,
-                    lease.lease_id,
-                    spoken(lease.held_ms)
-                ),
+                Row::Lease(lease) => {
+                    let drains = row.drains_until.as_ref().and_then(|until| {
+                        let until: Timestamp = until.parse().ok()?;
+                        Some(until.to_zoned(TimeZone::system()).strftime("%H:%M:%S"))
+                    });
+                    let drains = drains.map_or_else(String::new, |until| {
+                        format!("; drains until {until} at most")
+                    });
+                    format!(
+                        "{} {} {outcome} after {}{drains}",
+                        lease.client,
+                        lease.lease_id,
+                        spoken(lease.held_ms)
+                    )
+                }
                 Row::Waiter(waiter) => format!(
                     "{} {} {outcome} after waiting {}",
                     waiter.client,
@@ -111,7 +125,14 @@ fn told(event: &StreamEvent) -> String {
                 ),
             }
         }
-        StreamEvent::GpusChanged(row) => format!("{} GPUs", row.gpus.len()),
+        StreamEvent::GpusChanged(row) => {
+            let draining = row.gpus.iter().filter(|gpu| !gpu.draining.is_empty());
+            let draining = match draining.count() {
+                0 => String::new(),
+                count => format!(", {count} draining"),
+            };
+            format!("{} GPUs{draining}", row.gpus.len())
+        }
         StreamEvent::PolicyChanged(_) => "other rules hold now".to_owned(),
     }
 }

@@ -1,8 +1,9 @@
 //! The commands that end something: each prints what came of it.
 
-use std::io::{Write as _, stdout};
+use std::io::{Write as _, stderr, stdout};
 
-use warden::wire::RequestPhase;
+use warden::wire::notice::{Notice, NoticeCode};
+use warden::wire::{RequestPhase, Status};
 use warden_client::Client;
 
 use crate::args::{CancelArgs, ForceReleaseArgs};
@@ -27,7 +28,12 @@ pub async fn cancel(client: Client, args: CancelArgs) -> anyhow::Result<Exit> {
 
 /// `warden reset`.
 pub async fn reset(client: Client) -> anyhow::Result<Exit> {
+    let before = client.status().await?.notices;
     let ended = client.reset().await?.ended;
+    let doubted = |notice: &Notice| notice.code == NoticeCode::JournalDamaged;
+    if before.iter().any(doubted) {
+        writeln!(stdout(), "the journal is trusted again: grants go on")?;
+    }
     match ended.is_empty() {
         true => writeln!(stdout(), "nothing was stale")?,
         false => writeln!(
@@ -44,6 +50,9 @@ pub async fn reset(client: Client) -> anyhow::Result<Exit> {
 pub async fn force_release(client: Client, args: ForceReleaseArgs) -> anyhow::Result<Exit> {
     let mut out = stdout();
     let Some(lease) = args.lease else {
+        if !args.all {
+            return which_lease(&client).await;
+        }
         let forced = client.force_release_all(args.clear_queue).await?;
         match forced.ended.is_empty() {
             true => writeln!(out, "nothing was held")?,
@@ -76,6 +85,27 @@ pub async fn force_release(client: Client, args: ForceReleaseArgs) -> anyhow::Re
         spoken(ended.held_ms)
     )?;
     Ok(Exit::Success)
+}
+
+/// Says what may be typed, where nothing was.
+async fn which_lease(client: &Client) -> anyhow::Result<Exit> {
+    let mut out = stderr();
+    writeln!(
+        out,
+        "warden: which lease is meant? Name its id, or --all for every lease"
+    )?;
+    // Without a broker that answers, nothing was understood all the same.
+    let Ok(Status { leases, .. }) = client.status().await else {
+        return Ok(Exit::Usage);
+    };
+    for lease in &leases {
+        let held = spoken(lease.held_ms);
+        writeln!(out, "  {}  {}, held {held}", lease.lease_id, lease.client)?;
+    }
+    if leases.is_empty() {
+        writeln!(out, "  nothing is held now")?;
+    }
+    Ok(Exit::Usage)
 }
 
 fn phase_name(phase: RequestPhase) -> &'static str {

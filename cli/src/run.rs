@@ -1,33 +1,37 @@
-//! `warden run`: waits for a lease, runs a command under it, gives it back.
+//! `warden run`: waits for a lease, runs a command under it, gives it back when the command and all
+//! that it started is over.
 //!
 //! Everything happens on the main thread: the command and the witness are bound to the thread that
 //! started them, and the main thread lives as long as the process.
 
 mod command;
 mod devices;
+mod family;
 mod progress;
 mod queue;
 mod request;
 mod signals;
 mod supervise;
 mod witness;
-
-use std::ffi::OsString;
+mod yielding;
 
 use anyhow::Context as _;
 use rustix::process::Signal;
 use warden::wire::{GpuStatus, Granted, LockBody, RenewBody};
-use warden::{Code, GpuId};
-use warden_client::owner::{is_owner_unknown, own_by_nobody};
+use warden::{Code, GpuId, Owner};
+use warden_client::owner::{is_owner_unknown, own_by_nobody, this_process};
 use warden_client::{Address, Client, Error, Lease};
 
 use crate::args::{BrokerArgs, RunArgs};
 use crate::exit::Exit;
-use crate::run::command::Child;
+use crate::run::family::Family;
 use crate::run::progress::Progress;
 use crate::run::queue::Waited;
 use crate::run::signals::Signals;
-use crate::run::witness::Witness;
+use crate::run::supervise::Work;
+use crate::words::explained;
+
+pub use yielding::OnYield;
 
 /// Runs the command, and ends as it ends.
 pub fn run(broker: &BrokerArgs, args: RunArgs) -> anyhow::Result<Exit> {
@@ -46,19 +50,20 @@ pub fn run(broker: &BrokerArgs, args: RunArgs) -> anyhow::Result<Exit> {
             progress: &mut progress,
         };
         match session.queue(body).await {
-            Ok(Queued::Lease(lease, gpus)) => session.under(*lease, &gpus, &args.command).await,
+            Ok(Queued::Lease(lease, gpus)) => session.under(*lease, &gpus, &args).await,
             Ok(Queued::Ended(exit)) => Ok(exit),
             Err(error) if args.fallback && exit_of(&error) == Exit::NoBroker => {
+                let told = explained(&error);
                 session
                     .progress
-                    .say(format_args!("{error}; running without a lease"));
+                    .say(format_args!("{told}; running without a lease"));
                 // Nothing is left to do for us, so the command takes our place.
                 let error = command::become_it(&args.command);
                 session.progress.say(&error);
                 Ok(error.exit())
             }
             Err(error) => {
-                session.progress.say(&error);
+                session.progress.say(explained(&error));
                 Ok(exit_of(&error))
             }
         }
@@ -152,26 +157,31 @@ impl Session<'_> {
     /// Runs the command under the lease, and gives the lease back.
     async fn under(
         &mut self,
-        lease: Lease,
+        mut lease: Lease,
         gpus: &[GpuStatus],
-        command: &[OsString],
+        args: &RunArgs,
     ) -> anyhow::Result<Exit> {
+        lease.follow_events();
         let granted = lease.granted();
+        let own = this_process();
         let mut environment = devices::variables(gpus, &granted.gpu_ids);
-        environment.push(("WARDEN_LEASE", granted.lease_id.to_string()));
+        environment.push((Owner::LEASE_VARIABLE, granted.lease_id.to_string()));
         environment.push(("WARDEN_FENCING_TOKEN", granted.token.to_string()));
-        let witness = Witness::start()
-            .inspect_err(|error| tracing::debug!(%error, "no witness for signals"))
-            .ok();
-        let child = match Child::start(command, environment) {
-            Ok(child) => child,
+        environment.extend(own.mark().map(|mark| (Owner::VARIABLE, mark)));
+        let family = match Family::start(&args.command, &environment, own) {
+            Ok(family) => family,
             Err(error) => {
                 self.progress.say(&error);
                 self.give_back(lease).await;
                 return Ok(error.exit());
             }
         };
-        let ended = self.supervise(&child, &lease, witness).await?;
+        let mut work = Work {
+            family,
+            environment,
+            on_yield: args.on_yield.as_ref(),
+        };
+        let ended = self.supervise(&mut work, &lease).await?;
         if ended.lost.is_some() {
             return Ok(Exit::LeaseLost);
         }

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _, stdout};
 
-use warden::wire::{GpuState, GpuStatus, LeaseStatus, Status, WaiterStatus};
+use jiff::Timestamp;
+use warden::wire::notice::Notice;
+use warden::wire::{Draining, GpuState, GpuStatus, LeaseStatus, Status, WaiterStatus};
 use warden_client::Client;
 
 use crate::args::StatusArgs;
@@ -63,6 +65,18 @@ pub fn page(status: &Status, style: Style) -> String {
         count(status.queue_depth, "waiter"),
         status.revision
     );
+    for notice in &status.notices {
+        let Notice { code, since, text } = notice;
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            page,
+            "\n{} since {since}\n{text}",
+            style.bold(code.as_str())
+        );
+    }
+    for file in &status.refused_files {
+        let _ = writeln!(page, "\n{}\n{file}", style.bold("file refused"));
+    }
     section(&mut page, style, "GPUs", gpus(status));
     if !status.leases.is_empty() {
         section(&mut page, style, "Holders", leases(status));
@@ -88,11 +102,10 @@ fn gpus(status: &Status) -> Table {
         ("HELD BY", Align::Left),
     ]);
     for gpu in &status.gpus {
-        let holders: Vec<&str> = gpu
-            .lease_ids
-            .iter()
-            .map(|id| client_of(status, id))
-            .collect();
+        let holders = gpu.lease_ids.iter();
+        let holders = holders.map(|id| client_of(status, id).to_owned());
+        let draining = gpu.draining.iter().map(|drain| drained(status, drain));
+        let holders: Vec<String> = holders.chain(draining).collect();
         table.row([
             gpu.index.to_string(),
             gpu_name(gpu),
@@ -108,6 +121,20 @@ fn gpus(status: &Status) -> Table {
 fn client_of<'a>(status: &'a Status, id: &'a warden::LeaseId) -> &'a str {
     let lease = status.leases.iter().find(|lease| lease.lease_id == *id);
     lease.map_or(id.as_str(), |lease| lease.client.as_str())
+}
+
+/// Whose process a GPU waits for, and how long yet.
+fn drained(status: &Status, drain: &Draining) -> String {
+    let left = left_ms(&status.at, &drain.until).map_or_else(String::new, |left_ms| {
+        format!(", at most for {}", spoken(left_ms))
+    });
+    format!("{}'s process {}{left}", drain.client, drain.pid)
+}
+
+/// From one time of day to a later one.
+fn left_ms(at: &str, until: &str) -> Option<u64> {
+    let (at, until): (Timestamp, Timestamp) = (at.parse().ok()?, until.parse().ok()?);
+    u64::try_from(until.duration_since(at).as_millis()).ok()
 }
 
 /// A simulated GPU says so wherever it shows.

@@ -71,14 +71,19 @@ fn values_are_set_looked_at_and_taken_back() {
     assert_eq!(folder.says(&["get"]), "SIZE=512\n");
     let said = folder.says(&["set", "SIZE=1000", "MODE=good"]);
     assert!(said.contains(": live after "), "{said}");
-    assert!(said.ends_with(": MODE, SIZE\n"), "{said}");
+    let way_back = ": MODE, SIZE\n  history 1; `warden config rollback 0` undoes it\n";
+    assert!(said.ends_with(way_back), "{said}");
     assert_eq!(folder.env(), "# Ours\nSIZE=1000\nKEY=s3cret\nMODE=good\n");
     assert_eq!(folder.says(&["get", "SIZE"]), "SIZE=1000\n");
     let json = folder.json(&["get"]);
     assert_eq!(json["source"], "file");
     assert_eq!(json["values"]["MODE"], "good");
 
-    folder.says(&["set", "KEY=an0ther"]);
+    let said = folder.says(&["set", "KEY=an0ther"]);
+    assert!(
+        said.ends_with("history 2; `warden config rollback 1` undoes it\n"),
+        "{said}"
+    );
     assert_eq!(folder.says(&["diff", "1"]), "+MODE\nSIZE\n");
     assert_eq!(
         folder.says(&["--show", "diff", "1"]),
@@ -152,7 +157,17 @@ fn what_is_refused_or_put_back_is_no_success_and_says_why() {
         (&["rollback", "9"], 1, "there is no promotion 9"),
         (&["diff", "9"], 1, "there is no promotion 9"),
         (&["get", "NONE"], 1, "NONE is not set, or not shared"),
-        (&["promote", "/nowhere/w.json"], 1, "no such file"),
+        (
+            &["set", "NONE=1", "SIZE=1", "MODE=x"],
+            1,
+            "MODE must be one of fast, good; NONE is no key that schema.ron knows; add it there, or \
+             mend the name; SIZE must be",
+        ),
+        (
+            &["promote", "/nowhere/w.json"],
+            1,
+            "there is no file /nowhere/w.json",
+        ),
         (&["watch"], 69, "no broker"),
     ] {
         let output = folder.config(args);
@@ -162,6 +177,22 @@ fn what_is_refused_or_put_back_is_no_success_and_says_why() {
         assert!(text.contains(said), "{args:?}: {text}");
     }
     assert_eq!(folder.env(), ENV);
+    assert!(!folder.0.path().join("promotions_ack/w.json").exists());
+}
+
+#[test]
+fn a_rollback_says_which_hand_edits_it_undoes() {
+    let folder = Folder::new();
+    folder.says(&["set", "SIZE=1000"]);
+    let quiet = folder.config(&["rollback", "0"]);
+    assert!(quiet.stderr.is_empty(), "{quiet:?}");
+    folder.says(&["set", "SIZE=1000"]);
+    folder.write("shared.env", "SIZE=2000\nKEY=by-hand\n");
+    let output = folder.config(&["rollback", "0"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("SIZE: edited by hand since"), "{said}");
+    assert!(!said.contains("KEY"), "{said}");
+    assert_eq!(folder.env(), "SIZE=512\nKEY=by-hand\n");
 }
 
 #[test]
@@ -173,7 +204,9 @@ fn a_winner_is_promoted_once() {
     assert_eq!(ack["outcome"], "live");
     assert_eq!(ack["changed"], serde_json::json!(["SIZE"]));
     let written = folder.0.path().join("promotions_ack/w-7.json");
-    let written: Value = serde_json::from_slice(&fs::read(written).unwrap()).unwrap();
+    let mut written: Value = serde_json::from_slice(&fs::read(written).unwrap()).unwrap();
+    // What is printed has its number in the history beside that.
+    written["history"] = 1.into();
     assert_eq!(written, ack);
     let again = folder.config(&["promote", winner]);
     assert_eq!(code(&again), 1);
@@ -251,4 +284,48 @@ fn changes_are_followed_a_line_each() {
     config(&broker, &["rollback", "0"]);
     assert!(line().ends_with(" MODE is gone (was good)"));
     assert!(line().ends_with(" SIZE=512 (was 1000)"));
+    let schema = broker.dir.path().join("config/schema.ron");
+    fs::write(schema, SCHEMA.replace("shared: true", "shared: false")).unwrap();
+    assert!(line().ends_with(" SIZE is shared no more"));
+}
+
+#[test]
+fn a_file_that_is_refused_shows_wherever_one_looks() {
+    let broker = sharing();
+    let dir = broker.dir.path().join("config");
+    fs::write(dir.join("policy.ron"), "(\n  max_bypass: 0,\n)").unwrap();
+    fs::write(dir.join("checks.ron"), "{\"a\": ()}").unwrap();
+    fs::write(dir.join("shared.env"), "SIZE=1\n").unwrap();
+    let status = broker.until("three files refused", |status| {
+        status.refused_files.len() == 3
+    });
+    assert_eq!(status.policy.max_bypass, 8);
+    let lines = [
+        "policy.ron:2:3: max_bypass must be at least 1; the last good rules hold",
+        "checks.ron:1:2: a has no command; name a program; nothing can be promoted with a check",
+        "shared.env:1:6: SIZE must be a whole number, 64 to 4,096; the last good values hold",
+    ];
+    let page = String::from_utf8(broker.output(&["status"]).stdout).unwrap();
+    let get = broker.output(&["config", "get"]);
+    assert_eq!(get.stdout, b"SIZE=512\n");
+    let get = String::from_utf8(get.stderr).unwrap();
+    for line in lines {
+        assert!(
+            page.lines().any(|one| one.ends_with(line)),
+            "no {line}: {page}"
+        );
+        assert!(
+            get.lines().any(|one| one.ends_with(line)),
+            "no {line}: {get}"
+        );
+    }
+    let json: Value = serde_json::from_slice(&config(&broker, &["get"]).stdout).unwrap();
+    assert_eq!(json["refused_files"].as_array().unwrap().len(), 3, "{json}");
+    let list = broker.output(&["hot-reload", "--list"]);
+    let list = String::from_utf8(list.stdout).unwrap();
+    assert!(list.contains("policy.ron:2:3: max_bypass"), "{list}");
+    fs::remove_file(dir.join("policy.ron")).unwrap();
+    broker.until("two files refused", |status| {
+        status.refused_files.len() == 2
+    });
 }

@@ -76,6 +76,37 @@ fn where_there_is_no_broker_it_is_69() {
     ] {
         assert_eq!(code(args), 69, "{args:?}");
     }
+    for addr in [&[][..], &["--addr", "127.0.0.1:1"]] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = warden();
+        command
+            .env("WARDEN_DATA_DIR", dir.path())
+            .arg("status")
+            .args(addr);
+        let said = String::from_utf8(command.output().unwrap().stderr).unwrap();
+        let hints = said.matches("`warden serve`").count();
+        assert_eq!((hints, said.lines().count()), (1, 1), "{said}");
+    }
+}
+
+#[test]
+fn what_is_not_known_is_answered_with_where_to_look() {
+    let broker = Broker::start(1);
+    let held = broker.hold(&broker.client());
+    for args in [&["cancel", "never-was"], &["force-release", "never-was"]] {
+        let output = broker.output(args);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(
+            said.contains("`warden status` shows those that there are"),
+            "{said}"
+        );
+    }
+    let output = broker.output(&["force-release"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(64), "{said}");
+    let lease = format!("  {}  somebody, held ", held.granted().lease_id);
+    assert!(said.contains("--all") && said.contains(&lease), "{said}");
 }
 
 #[test]
@@ -136,10 +167,13 @@ fn what_never_ran_is_75_and_what_is_not_allowed_77() {
     ended(run(&["--timeout", "0"]), 75);
     let said = ended(run(&["--gpus", "2"]), 75);
     assert!(said.contains("impossible_request"), "{said}");
-    ended(run(&["--vram", "9999TiB"]), 75);
+    let said = ended(run(&["--vram", "9999TiB"]), 75);
+    assert!(said.starts_with("warden: --vram: asks for"), "{said}");
+    assert!(!said.contains("vram_mib"), "{said}");
     ended(run(&["--gpu-ids", "no-such-gpu"]), 75);
     ended(run(&["--priority", "no-such-name"]), 64);
-    ended(run(&["--ttl", "2h"]), 64);
+    let said = ended(run(&["--ttl", "2h"]), 64);
+    assert!(said.starts_with("warden: --ttl: must be"), "{said}");
     ended(run(&["--name", "two\nlines"]), 64);
 
     let cancelled = run(&["--request-id", "mine"]);
@@ -183,7 +217,11 @@ fn a_lease_that_is_taken_away_is_76_with_the_reason() {
         broker.output(&["force-release", lease]).status.code(),
         Some(0)
     );
-    polite.until_said("forced");
+    let said = polite.until_said("forced");
+    assert_eq!(
+        said,
+        "warden: the lease was taken away (forced); ending the command"
+    );
     assert_eq!(polite.code(), 76);
     // The events tell within 1 s; the renewal would have come after 20.
     assert!(forced.elapsed() < std::time::Duration::from_secs(10));

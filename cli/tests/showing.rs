@@ -7,7 +7,7 @@ mod stand;
 use std::io::Write as _;
 
 use stand::{Broker, Running, lines};
-use warden::wire::Status;
+use warden::wire::{LockBody, PriorityName, Status};
 
 fn text(output: &std::process::Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
@@ -267,4 +267,71 @@ fn the_window_is_found_in_the_path_and_told_which_broker_is_meant() {
             .unwrap()
             .contains("warden-dashboard")
     );
+}
+
+#[test]
+fn the_monitor_tells_who_is_asked_and_what_drains() {
+    let policy = "(drain_ms: 600000, yield: (after_ms: 0, min_hold_ms: 0))";
+    let broker = Broker::start_under(1, policy);
+    let client = broker.client();
+    let mut owner = Running::start(std::process::Command::new("sleep").arg("600"));
+    let body = |client: &str, priority: i64| LockBody {
+        client: client.to_owned(),
+        priority: Some(PriorityName::Number(priority)),
+        request_id: Some(client.into()),
+        ..LockBody::default()
+    };
+    let monitor = Running::start(&mut broker.warden(&["monitor"]));
+    let told = |text: &str| {
+        let line = std::iter::repeat_with(|| monitor.line()).find(|line| line.contains(text));
+        line.unwrap()
+    };
+    told("snapshot");
+    let mut holder = body("holder", 20);
+    holder.pid = Some(owner.pid().as_raw_nonzero().get().cast_unsigned());
+    let granted = client.lock(holder).unwrap();
+    client.submit(body("urgent", 0)).unwrap();
+    told("yield_asked: holder");
+    client.cancel(&"urgent".into()).unwrap();
+    told("no longer asked to give way");
+    client.force_release(&granted.lease_id).unwrap();
+    let line = told("forced after");
+    assert!(
+        line.contains("drains until ") && line.ends_with(" at most"),
+        "{line}"
+    );
+    owner.signal(rustix::process::Signal::KILL);
+    owner.wait();
+    assert!(told("gpus_changed").ends_with("1 GPUs"));
+}
+
+#[test]
+fn a_doubt_is_shown_and_a_reset_ends_it() {
+    let mut broker = Broker::start(1);
+    let lease = broker.hold(&broker.client());
+    broker.kill();
+    drop(lease);
+    std::fs::write(broker.data_dir().join("journal.db"), "damaged").unwrap();
+    // A young journal is in its log as a whole, and would be read from there.
+    std::fs::remove_file(broker.data_dir().join("journal.db-wal")).unwrap();
+    broker.start_again();
+    let refused = broker.output(&["run", "--timeout", "0s", "--", "true"]);
+    assert_eq!(refused.status.code(), Some(75), "{refused:?}");
+    let page = text(&broker.output(&["status"]));
+    for part in [
+        "journal_damaged since",
+        "`warden reset`",
+        "journal.corrupt-",
+    ] {
+        assert!(page.contains(part), "no {part:?} in\n{page}");
+    }
+    let reset = text(&broker.output(&["reset"]));
+    assert_eq!(
+        reset,
+        "the journal is trusted again: grants go on\nnothing was stale\n"
+    );
+    assert!(!text(&broker.output(&["status"])).contains("journal_damaged"));
+    let runs = broker.output(&["run", "--", "true"]);
+    assert!(runs.status.success(), "{runs:?}");
+    assert_eq!(text(&broker.output(&["reset"])), "nothing was stale\n");
 }

@@ -136,6 +136,25 @@ fn keys_reach_the_command_once() {
 }
 
 #[test]
+fn what_goes_on_after_the_command_is_stopped_and_ended_by_keys() {
+    let broker = Broker::start(1);
+    // One in the background of a shell, one in another session.
+    let script = "(sleep 600 &); (setsid sleep 600 </dev/null >/dev/null 2>&1 &); exit 4";
+    let mut session = Session::start(&mut broker.warden(&["run", "--", "sh", "-c", script]));
+    session.until("the command has ended with 4; 2 processes that it started go on");
+    session.until("Ctrl+C ends them\r\n");
+    let own = session.process.id();
+    session.press("\x1a");
+    until("stopped", || state_of(own) == Some('T'));
+    let pid = rustix::process::Pid::from_child(&session.process);
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+    until("going on", || state_of(own) != Some('T'));
+    session.press("\x03");
+    assert_eq!(session.process.wait().unwrap().code(), Some(4));
+    broker.until_idle();
+}
+
+#[test]
 fn the_place_is_one_line_that_is_rewritten_and_gone_in_the_end() {
     let broker = Broker::start(1);
     let client = broker.client();

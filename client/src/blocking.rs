@@ -3,11 +3,12 @@
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use warden::wire::config::LiveConfig;
-use warden::wire::reload::{HotReload, Reloaded};
+use warden::wire::reload::{HotReload, ReloadBody, Reloaded};
 use warden::wire::{
     Ended, ForcedAll, Granted, LockBody, RenewBody, Renewed, RequestState, Status, WasReset,
 };
@@ -66,7 +67,8 @@ same_calls! {
     force_release_all(clear_queue: bool) -> ForcedAll;
     config() -> LiveConfig;
     hot_reload() -> HotReload;
-    reload(module: Option<&str>) -> Reloaded;
+    reload(body: &ReloadBody) -> Reloaded;
+    enable_reload(enabled: bool) -> HotReload;
 }
 
 impl Client {
@@ -130,6 +132,25 @@ impl Lease {
     #[must_use]
     pub fn state(&self) -> LeaseState {
         self.state.borrow().clone()
+    }
+
+    /// [`crate::Lease::follow_events`].
+    pub fn follow_events(&mut self) {
+        let _entered = self.runtime.enter();
+        if let Some(lease) = &mut self.lease {
+            lease.follow_events();
+        }
+    }
+
+    /// Waits until it is asked for or lost ([`crate::Lease::asked`]), for at most this long, and
+    /// says how it stands then.
+    pub fn wait_asked(&self, at_most: Duration) -> LeaseState {
+        if let Some(lease) = &self.lease {
+            // Made where the clock is: in the runtime.
+            let asked = async { tokio::time::timeout(at_most, lease.asked()).await };
+            let _ = self.runtime.block_on(asked);
+        }
+        self.state()
     }
 
     /// [`crate::Lease::close`].

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout};
 use warden::wire::config::LiveConfig;
-use warden::wire::reload::{HotReload, ReloadBody, Reloaded};
+use warden::wire::reload::{EnabledBody, HotReload, ReloadBody, Reloaded};
 use warden::wire::{
     Ended, ForceReleaseAllBody, ForceReleaseBody, ForcedAll, Granted, LockBody, RenewBody, Renewed,
     RequestState, ResetBody, Status, UnlockBody, WasReset,
@@ -27,6 +27,8 @@ use crate::live::ConfigEvents;
 
 /// How long any call but a lock may take: the API promises a status within 10 s.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// A new program may take 10 s to be looked at, and 60 s to start.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(90);
 /// The largest answer that is read: a status with the fullest queue that a policy allows has room.
 pub(crate) const MAX_ANSWER: usize = 256 << 20;
 /// How long to wait before asking again where the broker did not say.
@@ -264,14 +266,26 @@ impl Client {
         self.get("/v1/hot-reload").await
     }
 
-    /// Has the broker read this module, or all, now.
+    /// Has the broker take a module, or all, anew. Where that is its own program, the answer comes
+    /// from the one that goes on.
     ///
     /// # Errors
-    /// `reload_refused` with what was said; `invalid_request` for a module that is not known; see
-    /// [`Error`].
-    pub async fn reload(&self, module: Option<&str>) -> Result<Reloaded, Error> {
-        let module = module.map(str::to_owned);
-        self.post("/v1/hot-reload", &ReloadBody { module }).await
+    /// `reload_refused` with what was said; `reload_disabled` where the program may not be reloaded;
+    /// `invalid_request` for a module that is not known; see [`Error`].
+    pub async fn reload(&self, body: &ReloadBody) -> Result<Reloaded, Error> {
+        let body = Some(to_json(body)?);
+        let reload = self.exchange(Method::POST, "/v1/hot-reload", body);
+        within(RELOAD_TIMEOUT, self, reload).await
+    }
+
+    /// Decides whether the broker may take new program code.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn enable_reload(&self, enabled: bool) -> Result<HotReload, Error> {
+        let body = Some(to_json(&EnabledBody { enabled })?);
+        self.short(Method::PUT, "/v1/hot-reload/enabled", body)
+            .await
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {

@@ -1,4 +1,4 @@
-//! A lease that keeps itself alive, and says when it is lost.
+//! A lease that keeps itself alive, and says when it is asked for and when it is lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,11 +7,13 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use warden::Code;
-use warden::wire::{Ended, Granted, RenewBody};
+use warden::stream::{EndedRow, Row};
+use warden::wire::{Ended, Granted, LeaseStatus, RenewBody};
+use warden::{Code, LeaseId, StreamEvent};
 
 use crate::client::Client;
 use crate::error::{Error, Refusal};
+use crate::feed::FeedItem;
 
 /// How soon a renewal that did not reach the broker is tried again.
 const RETRY: Duration = Duration::from_millis(500);
@@ -24,10 +26,19 @@ const RELEASE_ATTEMPTS: u32 = 3;
 pub enum LeaseState {
     /// It is held.
     Held,
-    /// It is held, and the broker asks to have it back soon.
+    /// It is held, and somebody more urgent waits for it: the holder is asked to give it back as
+    /// soon as it can. An ask may be withdrawn, and made anew.
     YieldAsked,
     /// The broker has ended it: what ran on it must stop.
     Lost(Arc<Refusal>),
+}
+
+impl LeaseState {
+    /// Whether the holder is asked to give it back.
+    #[must_use]
+    pub fn is_yield_asked(&self) -> bool {
+        matches!(self, Self::YieldAsked)
+    }
 }
 
 /// A granted lease: renewed at a third of its ttl in a task of its own, given back on
@@ -39,6 +50,8 @@ pub struct Lease {
     state: watch::Receiver<LeaseState>,
     wake: Arc<Notify>,
     renewals: JoinHandle<()>,
+    /// Reads the events, where the holder wants to know at once.
+    events: Option<JoinHandle<()>>,
     is_closed: bool,
 }
 
@@ -60,6 +73,7 @@ impl Lease {
             state,
             wake,
             renewals,
+            events: None,
             is_closed: false,
         }
     }
@@ -95,10 +109,41 @@ impl Lease {
         }
     }
 
-    /// Asks the broker now rather than at the next renewal, as where an event says that the lease
-    /// has ended: only the broker's answer to its holder counts.
+    /// Waits until the broker asks to have the lease back, or has ended it. Returns at once while
+    /// an ask stands; one that was withdrawn before this looked is never seen.
+    pub async fn asked(&self) -> LeaseState {
+        let mut state = self.state.clone();
+        loop {
+            let now = state.borrow_and_update().clone();
+            if !matches!(now, LeaseState::Held) {
+                return now;
+            }
+            if state.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Asks the broker now rather than at the next renewal.
     pub fn renew_now(&self) {
         self.wake.notify_one();
+    }
+
+    /// Follows the broker's events from here on, so that an ask and a loss are known within a
+    /// second rather than at the next renewal, a third of the ttl from now. Costs a connection.
+    ///
+    /// An event only has the broker asked at once: the stream may be another broker's by now, and
+    /// nothing but the answer to its holder counts.
+    pub fn follow_events(&mut self) {
+        if self.events.is_none() {
+            let events = follow(
+                self.client.clone(),
+                self.granted.lease_id.clone(),
+                self.state.clone(),
+                Arc::clone(&self.wake),
+            );
+            self.events = Some(tokio::spawn(events));
+        }
     }
 
     /// Says what the holder does from here on: a model load that has loaded becomes `inference`
@@ -119,14 +164,21 @@ impl Lease {
     /// its owner's process or its ttl.
     pub async fn close(mut self) -> Result<Ended, Error> {
         self.is_closed = true;
-        self.renewals.abort();
+        self.stop();
         release(&self.client, &self.granted).await
+    }
+
+    fn stop(&self) {
+        self.renewals.abort();
+        if let Some(events) = &self.events {
+            events.abort();
+        }
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.renewals.abort();
+        self.stop();
         if self.is_closed || matches!(*self.state.borrow(), LeaseState::Lost(_)) {
             return;
         }
@@ -184,7 +236,11 @@ async fn renew(
                     true => LeaseState::YieldAsked,
                     false => LeaseState::Held,
                 };
-                report.send_replace(state);
+                report.send_if_modified(|was| {
+                    let is_other = was.is_yield_asked() != state.is_yield_asked();
+                    *was = state;
+                    is_other
+                });
                 ttl / 3
             }
             Err(Error::Problem(refusal)) if refusal.problem.code == Code::LeaseEnded => {
@@ -196,5 +252,45 @@ async fn renew(
                 RETRY.min(ttl / 3)
             }
         };
+    }
+}
+
+/// Has the broker asked whenever an event says otherwise than its last answer. Ends with the lease.
+async fn follow(
+    client: Client,
+    lease_id: LeaseId,
+    state: watch::Receiver<LeaseState>,
+    wake: Arc<Notify>,
+) {
+    let mut events = client.events();
+    loop {
+        let item = events.next().await;
+        let is_asked = match &*state.borrow() {
+            LeaseState::Lost(_) => return,
+            state => state.is_yield_asked(),
+        };
+        if is_news(&item, &lease_id, is_asked) {
+            wake.notify_one();
+        }
+    }
+}
+
+/// Whether this says of a lease that it has ended, or is asked for where it was not.
+fn is_news(item: &FeedItem, own: &LeaseId, is_asked: bool) -> bool {
+    let is_own = |lease: &&LeaseStatus| lease.lease_id == *own;
+    match item {
+        FeedItem::Snapshot(status) => {
+            let lease = status.leases.iter().find(is_own);
+            lease.is_none_or(|lease| lease.yield_asked != is_asked)
+        }
+        FeedItem::Event { event, .. } => match &**event {
+            StreamEvent::YieldAsked(lease) => is_own(&lease),
+            StreamEvent::Ended(EndedRow {
+                row: Row::Lease(lease),
+                ..
+            }) => is_own(&lease),
+            _ => false,
+        },
+        FeedItem::Connected { .. } | FeedItem::Disconnected { .. } => false,
     }
 }

@@ -1,13 +1,23 @@
 //! The process that a lease lives and dies with.
 
+use warden::Owner;
 use warden::wire::LockBody;
 
 use crate::error::Error;
 
 /// Makes this very process the owner of what `body` asks for: the lease ends when it does.
 pub fn own_by_this_process(body: &mut LockBody) {
-    body.pid = Some(std::process::id());
-    body.pid_start = own_start();
+    let Owner { pid, start } = this_process();
+    (body.pid, body.pid_start) = (Some(pid), start);
+}
+
+/// This very process.
+#[must_use]
+pub fn this_process() -> Owner {
+    Owner {
+        pid: std::process::id(),
+        start: own_start(),
+    }
 }
 
 /// Leaves the lease to its ttl alone.
@@ -26,9 +36,12 @@ pub fn is_owner_unknown(error: &Error) -> bool {
 }
 
 /// This process's start time in clock ticks since boot: field 22 of its `stat`. With it a pid that
-/// was given to another process meanwhile is not taken for the owner.
-fn own_start() -> Option<u64> {
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+/// was given to another process meanwhile is not taken for the owner. It stays the same over an
+/// `exec`.
+#[must_use]
+pub fn own_start() -> Option<u64> {
+    let stat = std::fs::read("/proc/self/stat").ok()?;
+    let stat = String::from_utf8_lossy(&stat);
     // The second field is the program's name in parentheses, and may hold blanks and more of them.
     let after_name = stat.rsplit_once(')')?.1;
     after_name.split_ascii_whitespace().nth(19)?.parse().ok()

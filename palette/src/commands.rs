@@ -170,6 +170,11 @@ fn of_module(module: &Module, entries: &mut Vec<Entry>) {
         let action = Action::CancelBuild { module };
         let about = "what runs, runs on";
         add("cancel", format!("Stop the build of {name}"), about, action);
+    } else if module.allowed == Some(false) {
+        let (module, allowed) = (module_name(), true);
+        let action = Action::Allow { module, allowed };
+        let about = "the program on the disk can take its place";
+        add("allow", format!("Allow new code for {name}"), about, action);
     } else {
         let action = Action::ReloadModule {
             module: module_name(),

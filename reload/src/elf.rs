@@ -110,6 +110,21 @@ impl<'a> Library<'a> {
         pages.fold(0, u64::saturating_add)
     }
 
+    /// The file without what no loader maps: names for debuggers and the table of sections, which
+    /// lie behind the last segment and are nearly half of an unoptimised library.
+    pub fn mapped_part(&self) -> Vec<u8> {
+        let ends = self.segments.iter().map(|segment| segment.file.end);
+        let end = ends.max().unwrap_or(self.bytes.len());
+        let mut part = self.bytes[..end].to_vec();
+        // Where that table was, how many entries it had, and which of them held their names.
+        for field in [40..48, 60..64] {
+            if let Some(field) = part.get_mut(field) {
+                field.fill(0);
+            }
+        }
+        part
+    }
+
     /// Whether it exports a symbol of that name.
     pub fn exports(&self, name: &str) -> bool {
         self.symbol(name).is_some()

@@ -53,12 +53,15 @@ mod subscription;
 mod typed;
 
 pub use env::{Entry, Env, EnvMap, EnvOf, entries, quoted};
+pub(crate) use fault::place;
 pub use fault::{Fault, FaultKind, Problem};
 pub use folder::{Listing, Stamp};
 pub use format::{Format, Ruled, Rules};
 pub use hot::{Change, HotFile};
+pub use lookup::folders;
 pub use program::{ConfigReloader, NotStarted, get_config_reloader, start_hot_reload};
 pub use read::{Loaded, load};
+pub(crate) use ron_keys::key_at;
 pub use service::Files;
 pub use state::{FileState, Reloaded, Watching};
 pub use subscription::Subscription;

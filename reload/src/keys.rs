@@ -138,6 +138,15 @@ pub fn keys_of<T: JsonSchema + Serialize + Default>() -> Vec<Key> {
     describe::keys(&describe::schema::<T>(), &tree::of(&T::default()))
 }
 
+/// The keys of a file whose entries, under names of their own, are read into `T` each.
+pub(crate) fn keys_of_each<T: JsonSchema + Serialize + Default>() -> Vec<Key> {
+    let named = |key: Key| Key {
+        name: format!("*.{}", key.name),
+        ..key
+    };
+    keys_of::<T>().into_iter().map(named).collect()
+}
+
 /// What a value has behind a key, as a file would have it; nothing where there is no such key.
 /// An entry of a table is a key too: `priorities.mic`.
 #[must_use]

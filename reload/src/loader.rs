@@ -27,6 +27,7 @@ use hot_lib_reloader::LibReloader;
 use warden_hot::MemoryTable;
 
 use crate::check::memory_symbol;
+use crate::elf::Library;
 use crate::failure::{Fault, Stage};
 use crate::generation::Symbol;
 
@@ -179,10 +180,12 @@ impl Loader {
         self.directory.join(format!("lib{}.so", self.name))
     }
 
-    /// Writes beside the watched file and renames over it, so that no half of it is ever seen.
+    /// Writes beside the watched file and renames over it, so that no half of it is ever seen. Only
+    /// what will be mapped: every byte is copied and hashed once more on its way into memory.
     fn stage(&self, bytes: &[u8], watched: &Path) -> io::Result<()> {
         let new = self.directory.join("new");
-        fs::write(&new, bytes)?;
+        let library = Library::parse(bytes).map_err(io::Error::other)?;
+        fs::write(&new, library.mapped_part())?;
         fs::rename(new, watched)
     }
 

@@ -29,9 +29,7 @@ pub enum Mismatch {
     #[error("the library's manifest cannot be read; rebuild it")]
     Unreadable,
     /// One fact differs.
-    #[error(
-        "{fact} differs: the host has `{host}`, the library `{library}`; restart the window to go on with the new one"
-    )]
+    #[error("{fact} differs: the host has `{host}`, the library `{library}`")]
     Fact {
         /// Which one.
         fact: String,
@@ -41,10 +39,7 @@ pub enum Mismatch {
         library: String,
     },
     /// Types that cross differ.
-    #[error(
-        "the types that cross differ{}; restart the window to go on with the new ones",
-        named(place)
-    )]
+    #[error("the types that cross differ{}", named(place))]
     Schema {
         /// The type and the field, where they can be told.
         place: Option<String>,

@@ -1,6 +1,7 @@
 //! What was asked of the reload thread, and what came of it.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -27,6 +28,19 @@ pub enum Outcome {
     Superseded,
     /// Somebody cancelled it. What runs and what failed before stay as they were.
     Cancelled,
+}
+
+/// In a line, for logs.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ready(generation) => write!(f, "generation {generation} is ready"),
+            Self::Unchanged => f.write_str("unchanged"),
+            Self::Failed(failure) => failure.fmt(f),
+            Self::Superseded => f.write_str("asked for once more"),
+            Self::Cancelled => f.write_str("cancelled"),
+        }
+    }
 }
 
 /// An attempt that is under way. May be dropped: the attempt goes on.

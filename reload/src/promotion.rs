@@ -110,6 +110,12 @@ pub enum PromotionError {
         /// The winner's file.
         path: PathBuf,
     },
+    /// There is no winner to be read.
+    #[error("there is no file {}; name a winner", path.display())]
+    Missing {
+        /// Where it was sought.
+        path: PathBuf,
+    },
     /// An id that was promoted before.
     #[error("{id} was promoted before, and is now {}; give what is new an id of its own", ack.outcome)]
     Repeated {

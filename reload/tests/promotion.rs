@@ -94,6 +94,93 @@ fn what_the_schema_does_not_allow_changes_nothing_and_no_word_of_it_is_told() {
 }
 
 #[test]
+fn what_is_no_winner_says_which_field_is_wrong_and_is_acknowledged_by_its_id() {
+    let folder = Folder::new();
+    for (id, json, said) in [
+        (
+            "w-1",
+            r#"{"id": "w-1", "value": {"SIZE": "x9y"}}"#,
+            r#"w.json:1:15: a winner has no field "value"; its fields are "id", "values" and "check""#,
+        ),
+        (
+            "w-2",
+            "{\n  \"id\": \"w-2\",\n  \"values\": [\"x9y\"]}",
+            r#"w.json:3:3: the winner's "values" must be an object, {KEY: value}"#,
+        ),
+        (
+            "w-3",
+            r#"{"id": "w-3"}"#,
+            r#"the winner's "values" is missing; it must be an object"#,
+        ),
+        (
+            "w-4",
+            r#"{"id": "w-4", "values": {"SIZE": 100}, "check": 7}"#,
+            r#"the winner's "check" must be text, or not there"#,
+        ),
+        (
+            "w-5",
+            r#"{"id": "w-5", "values": {"SIZE": 100}, "values": {"SIZE": 101}}"#,
+            "each of its fields once",
+        ),
+        // By the name of its file, where there is no id to be read.
+        (
+            "w",
+            r#"{"id": 7, "values": {"SIZE": 100}}"#,
+            r#"the winner's "id" must be text"#,
+        ),
+    ] {
+        let file = folder.winner("w", json);
+        let ack = folder.open().promote(&file, &folder.live()).unwrap();
+        assert_eq!(ack.id, id, "{ack:?}");
+        assert!(refused(&ack).contains(said), "{ack:?}");
+        assert!(!refused(&ack).contains("x9y"), "{ack:?}");
+        assert_eq!(folder.ack(id).unwrap(), ack);
+    }
+    let acks = fs::read_dir(folder.place().acks()).unwrap().count();
+    let missing = folder.place().winners().join("none.json");
+    let error = folder.open().promote(&missing, &folder.live()).unwrap_err();
+    assert!(error.to_string().starts_with("there is no file"), "{error}");
+    assert_eq!(fs::read_dir(folder.place().acks()).unwrap().count(), acks);
+    assert_eq!(folder.text(), ENV);
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once() {
+    let folder = Folder::new();
+    let ack = set(
+        &folder,
+        &[("SIZE", "1"), ("MODE", "x"), ("NONE", "1")],
+        Some("no"),
+    );
+    for said in [
+        "SIZE must be",
+        "MODE must be",
+        "NONE is no key",
+        "no check no",
+    ] {
+        assert!(refused(&ack).contains(said), "no {said:?} in {ack:?}");
+    }
+}
+
+#[test]
+fn a_rollback_knows_what_was_edited_by_hand() {
+    let folder = Folder::new();
+    set(&folder, &[("SIZE", "100"), ("MODE", "good")], None);
+    assert_eq!(folder.open().edited_since(0).unwrap(), Vec::<String>::new());
+    let text = folder.text().replace("SIZE=100", "SIZE=200");
+    // Of what a rollback does not touch nothing is said.
+    folder.write("shared.env", &text.replace("s3cret", "by-hand"));
+    assert_eq!(folder.open().edited_since(0).unwrap(), ["SIZE"]);
+    assert_eq!(folder.open().edited_since(1).unwrap(), Vec::<String>::new());
+    assert!(folder.open().edited_since(7).is_err());
+    folder.open().rollback(0, &folder.live()).unwrap();
+    assert_eq!(folder.values().get("SIZE"), Some("512"));
+    // And what was edited has a way back.
+    folder.open().rollback(1, &folder.live()).unwrap();
+    assert_eq!(folder.values().get("SIZE"), Some("200"));
+}
+
+#[test]
 fn broken_files_refuse_with_their_place() {
     let folder = Folder::new();
     let one = [("SIZE", "99")];

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Arbiter;
 use super::memory::{EndedLease, EndedRequest, Record, Whereabouts};
+use super::pause::Doubt;
 use super::queue::Seat;
 use crate::command::{Connection, Now};
 use crate::event::{Change, Event, Fact, Joined, Lease, Waiter};
@@ -35,6 +36,7 @@ impl Arbiter {
         let at = event.at;
         self.clock_ms = self.clock_ms.max(at.clock_ms);
         self.served.0 = self.served.0 && self.leaves_served(&event.fact);
+        self.looks.0 = self.looks.0.min(self.looks_again_ms(event));
         let change = self
             .applied(at, &event.fact, seats)
             .unwrap_or(Change::Silent);
@@ -54,6 +56,8 @@ impl Arbiter {
             Fact::Started { .. }
             | Fact::Resumed
             | Fact::ShutDown
+            | Fact::Doubted { .. }
+            | Fact::Trusted
             | Fact::GpusChanged { .. }
             | Fact::PolicyChanged { .. }
             | Fact::Refused { .. } => self.applied_to_all(at, fact),
@@ -89,13 +93,21 @@ impl Arbiter {
                 None
             }
             Fact::Renewed { token, operation } => self.renewed(at, *token, operation.as_ref()),
-            Fact::LeaseEnded { token, outcome } => self.lease_ended(at, *token, *outcome),
+            Fact::YieldAsked { token, by } => self.yield_asked(at, *token, by),
+            Fact::YieldWithdrawn { token } => self.yield_withdrawn(*token),
+            Fact::LeaseEnded {
+                token,
+                outcome,
+                drains_until_ms,
+            } => self.lease_ended(at, *token, *outcome, *drains_until_ms),
+            Fact::Drained { token } => self.drained(*token),
             Fact::WaiterEnded {
                 request_id,
                 outcome,
                 place,
                 holders,
             } => self.waiter_gone(at, request_id, *outcome, *place, holders),
+            Fact::Withdrawn { request_id } => self.withdrawn(at, request_id),
         }
     }
 
@@ -112,6 +124,14 @@ impl Arbiter {
             }
             Fact::Resumed => self.resume_until_ms = None,
             Fact::ShutDown => self.shutting_down = true,
+            Fact::Doubted { max_ttl_ms } => {
+                let max_ttl_ms = *max_ttl_ms;
+                self.doubt = Some(Doubt {
+                    since: at,
+                    max_ttl_ms,
+                });
+            }
+            Fact::Trusted => self.doubt = None,
             Fact::GpusChanged { gpus } => {
                 self.replace_gpus(gpus);
                 return Some(Change::GpusChanged);
@@ -289,6 +309,7 @@ impl Arbiter {
             connection: waiter.connection,
             owner: waiter.owner,
             request: Arc::clone(&waiter.request),
+            asked: None,
         });
         self.devices.take(gpus, lease.request.vram_mib);
         self.model_loads += u32::from(lease.operation.is_model_load());
@@ -304,7 +325,11 @@ impl Arbiter {
     }
 
     /// Changes a lease and keeps its timer with it.
-    fn change_lease(&mut self, token: u64, change: impl FnOnce(&mut Lease)) -> Option<&Arc<Lease>> {
+    pub(super) fn change_lease(
+        &mut self,
+        token: u64,
+        change: impl FnOnce(&mut Lease),
+    ) -> Option<&Arc<Lease>> {
         let shared = self.leases.get_mut(&token)?;
         let lease = Arc::make_mut(shared);
         let before_ms = lease.deadline_ms;
@@ -343,10 +368,20 @@ impl Arbiter {
         Some(Change::Renewed(lease))
     }
 
-    fn lease_ended(&mut self, at: Now, token: u64, outcome: Outcome) -> Option<Change> {
+    fn lease_ended(
+        &mut self,
+        at: Now,
+        token: u64,
+        outcome: Outcome,
+        drains_until_ms: Option<u64>,
+    ) -> Option<Change> {
+        self.unask(token);
         let lease = self.leases.remove(&token)?;
         self.lease_timers.unset(lease.deadline_ms, token);
-        self.devices.give_back(lease.gpus, lease.request.vram_mib);
+        match drains_until_ms {
+            Some(until_ms) => self.drain(token, &lease, until_ms),
+            None => self.devices.give_back(lease.gpus, lease.request.vram_mib),
+        }
         self.model_loads -= u32::from(lease.operation.is_model_load());
         *self.counters.ended.entry(outcome).or_default() += 1;
         let door = || lease.request.door.clone();
@@ -366,7 +401,25 @@ impl Arbiter {
             let id = lease.request_id.clone();
             self.memory.end_request(record, id, ended, named);
         }
-        Some(Change::LeaseEnded { lease, outcome })
+        Some(Change::LeaseEnded {
+            lease,
+            outcome,
+            drains_until_ms,
+        })
+    }
+
+    /// Ends a request, and forgets that it ever was.
+    fn withdrawn(&mut self, at: Now, id: &RequestId) -> Option<Change> {
+        let change = match self.memory.request(id)? {
+            Whereabouts::Waiting(seat) => {
+                let place = self.queue.place(seat) as u64;
+                self.waiter_gone(at, id, Outcome::ClientGone, place, &[])
+            }
+            Whereabouts::Leased(token) => self.lease_ended(at, token, Outcome::Undelivered, None),
+            Whereabouts::Ended(_) => None,
+        }?;
+        self.memory.forget_last_ended(id);
+        Some(change)
     }
 
     fn waiter_gone(

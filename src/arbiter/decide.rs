@@ -3,6 +3,8 @@
 mod leases;
 mod requests;
 
+use std::collections::BTreeSet;
+
 use super::queue::Seated;
 use super::{Arbiter, Decision};
 use crate::command::{Caller, Command, Now, Refusal, Reply, Start};
@@ -87,10 +89,16 @@ impl Arbiter {
                 caller,
             } => self.release(now, lease_id, *token, caller),
             Command::Cancel { request_id, caller } => self.cancel(now, request_id, caller),
-            Command::OwnerGone { request_id, owner } => done(self.owner_gone(request_id, *owner)),
-            Command::Reset { owner_gone } => Ok(self.reset(owner_gone)),
+            Command::Withdraw { request_id } => done(self.withdraw(request_id)),
+            Command::OwnerGone {
+                request_id,
+                owner,
+                remains,
+            } => done(self.owner_gone(now, request_id, *owner, *remains)),
+            Command::Drained { lease_id } => done(self.drained_by(lease_id)),
+            Command::Reset { owner_gone } => Ok(self.reset(now, owner_gone)),
             Command::ForceRelease { lease_id } => self.force_release(now, lease_id),
-            Command::ForceReleaseAll { clear_queue } => Ok(self.force_all(*clear_queue)),
+            Command::ForceReleaseAll { clear_queue } => Ok(self.force_all(now, *clear_queue)),
             Command::ChangeGpus { gpus } => self.change_gpus(gpus),
             Command::ChangePolicy { policy } => done(self.change_policy(policy)),
             Command::CountRefused { refused } => done(vec![Fact::Refused {
@@ -119,9 +127,14 @@ impl Arbiter {
             });
         }
         if start.host_restarted {
-            let outcome = Outcome::HostRestarted;
-            let tokens = self.leases.keys();
-            facts.extend(tokens.map(|&token| Fact::LeaseEnded { token, outcome }));
+            let restarted = Outcome::HostRestarted;
+            facts.extend(self.leases().map(|lease| lease.ended(restarted)));
+            let tokens = self.draining.keys();
+            facts.extend(tokens.map(|&token| Fact::Drained { token }));
+        }
+        if start.host_restarted {
+            // Whoever held what may have been lost is gone with it.
+            facts.extend(self.doubt.map(|_| Fact::Trusted));
         }
         // Without an id of the client's a waiter was its connection, and that is gone.
         facts.extend(
@@ -149,39 +162,30 @@ impl Arbiter {
             .collect()
     }
 
-    fn reset(&self, owner_gone: &[LeaseId]) -> (Vec<Fact>, Reply) {
-        let stale: Vec<&Lease> = {
-            let gone: std::collections::BTreeSet<u64> =
-                owner_gone.iter().filter_map(token_of).collect();
-            let leases = self.leases();
-            leases
-                .filter(|lease| lease.undelivered || gone.contains(&lease.token))
-                .collect()
-        };
-        let outcome = Outcome::Reset;
-        let facts = stale
-            .iter()
-            .map(|lease| Fact::LeaseEnded {
-                token: lease.token,
-                outcome,
-            })
+    fn reset(&self, now: Now, owner_gone: &[LeaseId]) -> (Vec<Fact>, Reply) {
+        let gone: BTreeSet<u64> = owner_gone.iter().filter_map(token_of).collect();
+        let is_gone = |lease: &Lease| gone.contains(&lease.token);
+        let leases = self.leases();
+        let stale: Vec<&Lease> = leases
+            .filter(|lease| lease.undelivered || is_gone(lease))
             .collect();
+        // Of an owner that is gone something may still be there.
+        let taken = |lease: &&Lease| self.taken(now, lease, Outcome::Reset);
+        let mut facts: Vec<Fact> = stale.iter().map(taken).collect();
+        facts.extend(self.doubt.map(|_| Fact::Trusted));
         let ended = stale.iter().map(|lease| lease.id()).collect();
         (facts, Reply::WasReset(WasReset { ended }))
     }
 
-    fn force_all(&self, clear_queue: bool) -> (Vec<Fact>, Reply) {
+    fn force_all(&self, now: Now, clear_queue: bool) -> (Vec<Fact>, Reply) {
         // The waiters first, or they would be served with what the leases free.
         let cleared = if clear_queue {
             self.waiters_ended(|_| Some(Outcome::Cleared))
         } else {
             Vec::new()
         };
-        let outcome = Outcome::Forced;
-        let forced = self
-            .leases
-            .keys()
-            .map(|&token| Fact::LeaseEnded { token, outcome });
+        let leases = self.leases();
+        let forced = leases.map(|lease| self.taken(now, lease, Outcome::Forced));
         let reply = Reply::ForcedAll(ForcedAll {
             ended: self.leases().map(Lease::id).collect(),
             cleared: cleared

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Arbiter;
 use super::memory::{EndedLease, EndedRequest};
-use crate::event::{Lease, Waiter};
+use super::pause::Doubt;
+use crate::event::{Drain, Lease, Waiter};
 use crate::fit::Devices;
 use crate::gpu::Gpu;
 use crate::id::RequestId;
@@ -23,6 +24,9 @@ pub struct Image {
     pub gpus: Vec<(Gpu, bool)>,
     /// By token.
     pub leases: Vec<Lease>,
+    /// Leases that have ended and whose GPUs go to nobody yet, by token.
+    #[serde(default)]
+    pub draining: Vec<Drain>,
     /// By arrival.
     pub waiters: Vec<Waiter>,
     /// Ended requests that carried a client's id, the oldest first.
@@ -41,6 +45,9 @@ pub struct Image {
     pub resume_until_ms: Option<u64>,
     /// Nothing is granted.
     pub shutting_down: bool,
+    /// A lease may have been lost.
+    #[serde(default)]
+    pub doubt: Option<Doubt>,
     /// Granted, ended, refused so far.
     pub counters: Counters,
 }
@@ -64,6 +71,7 @@ impl Arbiter {
                 .map(|device| (device.gpu.clone(), device.gone))
                 .collect(),
             leases: self.leases().cloned().collect(),
+            draining: self.draining().cloned().collect(),
             waiters,
             ended_requests: requests.cloned().collect(),
             ended_leases: leases
@@ -75,6 +83,7 @@ impl Arbiter {
             clock_ms: self.clock_ms,
             resume_until_ms: self.resume_until_ms,
             shutting_down: self.shutting_down,
+            doubt: self.doubt,
             counters: self.counters.clone(),
         }
     }
@@ -91,6 +100,7 @@ impl From<Image> for Arbiter {
             clock_ms: image.clock_ms,
             resume_until_ms: image.resume_until_ms,
             shutting_down: image.shutting_down,
+            doubt: image.doubt,
             counters: image.counters,
             ..Self::default()
         };
@@ -107,6 +117,8 @@ impl From<Image> for Arbiter {
             arbiter.memory.leased(record, lease.token);
             arbiter.leases.insert(lease.token, Arc::new(lease));
         }
+        let draining = image.draining.into_iter();
+        arbiter.draining = draining.map(|drain| (drain.lease.token, drain)).collect();
         arbiter.fill(image.waiters);
         arbiter
     }

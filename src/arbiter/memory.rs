@@ -155,6 +155,18 @@ impl Memory {
         self.unused.extend(self.numbers.remove(id));
     }
 
+    /// The request that ended just now is remembered no more, so that its id names nothing.
+    pub(super) fn forget_last_ended(&mut self, id: &RequestId) {
+        if self
+            .ended_requests
+            .back()
+            .is_some_and(|(last, _)| last == id)
+        {
+            self.ended_requests.pop_back();
+            self.forget(id);
+        }
+    }
+
     /// An ended request by its number.
     pub(super) fn ended_request(&self, number: u64) -> Option<&EndedRequest> {
         let position = usize::try_from(number.checked_sub(self.forgotten)?).ok()?;

@@ -7,7 +7,7 @@ use super::timers::Timers;
 use std::sync::Arc;
 
 use crate::command::Now;
-use crate::event::Waiter;
+use crate::event::{Drain, Waiter};
 use crate::fit::Devices;
 use crate::gpu::Gpu;
 
@@ -59,6 +59,11 @@ impl Arbiter {
             lease.gpus = devices.positions_of(&self.devices.ids(lease.gpus));
             devices.take(lease.gpus, lease.request.vram_mib);
         }
+        for drain in self.draining.values_mut() {
+            let lease = Arc::make_mut(&mut drain.lease);
+            lease.gpus = devices.positions_of(&self.devices.ids(lease.gpus));
+            devices.take(lease.gpus, lease.request.vram_mib);
+        }
         self.devices = devices;
         self.reseat(|_| {});
     }
@@ -82,6 +87,7 @@ impl Arbiter {
         for lease in self.leases.values() {
             self.lease_timers.set(lease.deadline_ms, lease.token);
         }
+        self.renew_takes();
     }
 
     /// Makes everything that follows from waiters and leases, over those given.
@@ -90,6 +96,13 @@ impl Arbiter {
             self.devices.take(lease.gpus, lease.request.vram_mib);
             self.model_loads += u32::from(lease.operation.is_model_load());
         }
+        for Drain { lease, until_ms } in self.draining.values() {
+            self.devices.take(lease.gpus, lease.request.vram_mib);
+            self.drain_timers.set(*until_ms, lease.token);
+        }
+        let leases = self.leases.values();
+        let asked = leases.filter(|lease| lease.asked.is_some());
+        self.asked = asked.map(|lease| lease.token).collect();
         for waiter in waiters {
             let record = self.memory.begin(waiter.id.clone());
             self.seat(Arc::new(waiter), record);

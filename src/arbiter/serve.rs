@@ -23,7 +23,11 @@ impl Arbiter {
     /// Whether all who could be served stay served after this fact, if they are now.
     pub(super) fn leaves_served(&self, fact: &Fact) -> bool {
         match fact {
-            Fact::Undelivered { .. } | Fact::Looked { .. } | Fact::Refused { .. } => true,
+            Fact::Undelivered { .. }
+            | Fact::Looked { .. }
+            | Fact::Refused { .. }
+            | Fact::YieldAsked { .. }
+            | Fact::YieldWithdrawn { .. } => true,
             Fact::Renewed { operation, .. } => operation.is_none(),
             Fact::Queued { request, .. } => {
                 let shape = Shape::of(request, &self.devices);
@@ -43,7 +47,7 @@ impl Arbiter {
     /// The next grant, if anybody can be given anything now. One at a time: each changes who
     /// comes next.
     pub(super) fn next_grant(&self) -> Option<Due> {
-        if self.served.0 || self.shutting_down || !self.devices.has_room() {
+        if self.served.0 || self.is_paused() || !self.devices.has_room() {
             return None;
         }
         let (seat, gpus) = self.next_served()?;
@@ -63,7 +67,7 @@ impl Arbiter {
         Some(Due { fact, seats })
     }
 
-    fn slot_free(&self) -> bool {
+    pub(super) fn slot_free(&self) -> bool {
         self.model_loads < self.policy.model_loads_at_once
     }
 

@@ -4,15 +4,16 @@ use super::Arbiter;
 use super::memory::Whereabouts;
 use super::queue::Seated;
 use crate::command::{Connection, Grant, Now, RequestView};
-use crate::event::{Change, Lease, Waiter};
-use crate::explain::{Explainer, HOLDERS_MAX, Holder, Person, gpu_state, turn_key};
+use crate::event::{Change, Drain, Lease, Waiter};
+use crate::explain::{Drainer, Explainer, HOLDERS_MAX, Holder, Person, gpu_state, turn_key};
 use crate::fit::positions;
 use crate::id::{LeaseId, RequestId};
 use crate::request::Wanted;
 use crate::snapshot::{About, Snapshot};
 use crate::stream::{EndedRow, GpusRow, GrantedRow, PolicyRow, Row, StreamEvent};
 use crate::wire::{
-    GpuStatus, LeaseStatus, Outcome, RequestPhase, RequestState, Status, WaiterStatus, Why, WhyCode,
+    Draining, GpuStatus, LeaseStatus, Outcome, RequestPhase, RequestState, Status, WaiterStatus,
+    Why, WhyCode,
 };
 
 impl Seated {
@@ -46,6 +47,29 @@ impl RequestView {
     }
 }
 
+impl Drain {
+    /// Only a lease with an owner drains.
+    fn pid(&self) -> u32 {
+        self.lease.owner.map_or(0, |owner| owner.pid)
+    }
+
+    fn status(&self, now: Now, rfc3339: &dyn Fn(u64) -> String) -> Draining {
+        Draining {
+            lease_id: self.lease.id(),
+            client: self.lease.request.client.to_string(),
+            pid: self.pid(),
+            vram_mib: self.lease.request.vram_mib,
+            until: rfc3339(wall_ms(now, self.until_ms)),
+        }
+    }
+}
+
+/// Unix time at a time to come on the broker's clock, should that run on.
+fn wall_ms(now: Now, at_ms: u64) -> u64 {
+    now.wall_ms
+        .saturating_add(at_ms.saturating_sub(now.clock_ms))
+}
+
 impl Arbiter {
     /// Leases on what a waiter could use, the model-load slot included.
     pub(super) fn holders(&self, seated: &Seated) -> Vec<LeaseId> {
@@ -63,13 +87,19 @@ impl Arbiter {
             gpus: lease.gpus,
             model_load: lease.operation.is_model_load(),
         });
+        let draining = self.draining.values().map(|drain| Drainer {
+            client: &drain.lease.request.client,
+            pid: drain.pid(),
+            gpus: drain.lease.gpus,
+        });
         let in_turn = self.queue.in_turn().map(Seated::person);
         let slots = self.policy.model_loads_at_once;
         Explainer::new(
             &self.devices,
             holders.collect(),
+            draining.collect(),
             slots,
-            self.shutting_down,
+            self.pause(),
             in_turn,
         )
     }
@@ -166,7 +196,7 @@ impl Arbiter {
             version: about.version.clone(),
             started_at: about.started_at.clone(),
             revision: self.revision,
-            gpus: self.gpu_statuses(explainer.kept_gpus()),
+            gpus: self.gpu_statuses(now, explainer.kept_gpus(), rfc3339),
             leases: self
                 .leases
                 .values()
@@ -176,10 +206,20 @@ impl Arbiter {
             queue_depth: self.queue.len() as u64,
             counters: self.counters.clone(),
             policy: self.policy.clone(),
+            notices: self.doubt_notice(rfc3339).into_iter().collect(),
+            refused_files: Vec::new(),
         }
     }
 
-    fn gpu_statuses(&self, kept: u64) -> Vec<GpuStatus> {
+    fn gpu_statuses(&self, now: Now, kept: u64, rfc3339: &dyn Fn(u64) -> String) -> Vec<GpuStatus> {
+        let mut draining = vec![Vec::new(); self.devices.list().len()];
+        for drain in self.draining.values() {
+            for position in positions(drain.lease.gpus) {
+                if let Some(draining) = draining.get_mut(position) {
+                    draining.push(drain.status(now, rfc3339));
+                }
+            }
+        }
         let mut lease_ids = vec![Vec::new(); self.devices.list().len()];
         for lease in self.leases.values() {
             for position in positions(lease.gpus) {
@@ -188,9 +228,10 @@ impl Arbiter {
                 }
             }
         }
-        let devices = self.devices.list().iter().zip(lease_ids).enumerate();
+        let on_each = lease_ids.into_iter().zip(draining);
+        let devices = self.devices.list().iter().zip(on_each).enumerate();
         devices
-            .map(|(position, (device, lease_ids))| GpuStatus {
+            .map(|(position, (device, (lease_ids, draining)))| GpuStatus {
                 id: device.gpu.id.clone(),
                 index: device.gpu.index,
                 name: device.gpu.name.clone(),
@@ -200,9 +241,11 @@ impl Arbiter {
                 state: gpu_state(
                     device.gone,
                     !lease_ids.is_empty(),
+                    !draining.is_empty(),
                     kept >> position & 1 != 0,
                 ),
                 lease_ids,
+                draining,
             })
             .collect()
     }
@@ -226,7 +269,7 @@ impl Arbiter {
             held_ms: now.clock_ms.saturating_sub(lease.granted.clock_ms),
             ttl_ms: lease.request.ttl_ms,
             expires_in_ms: lease.deadline_ms.saturating_sub(now.clock_ms),
-            yield_asked: false,
+            yield_asked: lease.asked.is_some(),
         }
     }
 
@@ -330,8 +373,14 @@ impl Arbiter {
                 lease: lease_status(lease),
             }),
             Change::Renewed(lease) => StreamEvent::Renewed(lease_status(lease)),
-            Change::LeaseEnded { lease, outcome } => StreamEvent::Ended(EndedRow {
+            Change::YieldAsked(lease) => StreamEvent::YieldAsked(lease_status(lease)),
+            Change::LeaseEnded {
+                lease,
+                outcome,
+                drains_until_ms,
+            } => StreamEvent::Ended(EndedRow {
                 outcome: *outcome,
+                drains_until: drains_until_ms.map(|until_ms| rfc3339(wall_ms(now, until_ms))),
                 row: Row::Lease(lease_status(lease)),
             }),
             Change::WaiterEnded {
@@ -343,6 +392,7 @@ impl Arbiter {
                 let row = self.former_waiter(now, waiter, *place, *outcome, holders);
                 let row = EndedRow {
                     outcome: *outcome,
+                    drains_until: None,
                     row: Row::Waiter(row),
                 };
                 match outcome {
@@ -351,8 +401,8 @@ impl Arbiter {
                     _ => StreamEvent::Ended(row),
                 }
             }
-            Change::GpusChanged => {
-                let gpus = self.gpu_statuses(self.explainer().kept_gpus());
+            Change::GpusChanged | Change::Drained(_) => {
+                let gpus = self.gpu_statuses(now, self.explainer().kept_gpus(), rfc3339);
                 StreamEvent::GpusChanged(GpusRow { gpus })
             }
             Change::PolicyChanged => StreamEvent::PolicyChanged(PolicyRow {

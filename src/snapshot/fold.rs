@@ -8,8 +8,9 @@ use crate::explain::turn_key;
 use crate::fit::{Devices, positions};
 use crate::gpu::Gpu;
 use crate::id::{GpuId, LeaseId, RequestId};
+use crate::number::token_of;
 use crate::stream::{GrantedRow, Row, StreamEvent};
-use crate::wire::GpuState;
+use crate::wire::{Draining, GpuState, LeaseStatus};
 
 /// Why an event does not fit on a picture: ask for a new snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +101,7 @@ impl Snapshot {
             | StreamEvent::TimedOut(ended)
             | StreamEvent::Cancelled(ended) => {
                 match &ended.row {
-                    Row::Lease(status) => self.take_lease(&status.lease_id)?,
+                    Row::Lease(status) => self.take_lease(status, ended.drains_until.as_ref())?,
                     Row::Waiter(status) => drop(self.take_waiter(&status.request_id)?),
                 }
                 *self.counters.ended.entry(ended.outcome).or_default() += 1;
@@ -159,17 +160,34 @@ impl Snapshot {
         number.ok_or_else(|| FoldError::Unknown(id.to_string()))
     }
 
-    fn take_lease(&mut self, id: &LeaseId) -> Result<(), FoldError> {
+    fn take_lease(
+        &mut self,
+        ended: &LeaseStatus,
+        drains_until: Option<&String>,
+    ) -> Result<(), FoldError> {
+        let id = &ended.lease_id;
         let number = self.lease_number(id)?;
         self.lease_numbers.remove(id);
-        if let Some(row) = self.leases.remove(&number) {
-            let gpus = self.devices.positions_of(&row.status.gpu_ids);
+        let Some(row) = self.leases.remove(&number) else {
+            return Ok(());
+        };
+        let gpus = self.devices.positions_of(&row.status.gpu_ids);
+        if drains_until.is_none() {
             self.devices.give_back(gpus, row.status.vram_mib);
-            for position in positions(gpus) {
-                self.gpus[position]
-                    .lease_ids
-                    .retain(|lease_id| lease_id != id);
-            }
+        }
+        for position in positions(gpus) {
+            let status = &mut self.gpus[position];
+            status.lease_ids.retain(|lease_id| lease_id != id);
+            status.draining.extend(drains_until.map(|until| Draining {
+                lease_id: id.clone(),
+                client: ended.client.clone(),
+                pid: ended.pid.unwrap_or_default(),
+                vram_mib: ended.vram_mib,
+                until: until.clone(),
+            }));
+            status
+                .draining
+                .sort_by_key(|drain| token_of(&drain.lease_id));
         }
         Ok(())
     }
@@ -219,6 +237,13 @@ impl Snapshot {
         self.gpus
             .sort_by_key(|status| order.iter().position(|id| *id == status.id));
         self.gpus.truncate(order.len());
+        let draining = self.drained_gpus().into_values();
+        let draining: Vec<(u64, Option<u64>)> = draining
+            .map(|(drain, gpus)| (gpus, drain.vram_mib))
+            .collect();
+        for (gpus, vram_mib) in draining {
+            self.devices.take(gpus, vram_mib);
+        }
         for row in self.leases.values_mut() {
             let gpus = self.devices.positions_of(&row.status.gpu_ids);
             self.devices.take(gpus, row.status.vram_mib);

@@ -1,10 +1,13 @@
 //! Random histories. Every fact of each is held against the oracle and the laws.
 
+mod disk;
+
 use std::cell::RefCell;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use warden::event::Lease;
+use warden::policy::{YieldMode, YieldPolicy};
 use warden::wire::{LockBody, PriorityName};
 use warden::{Code, Command, GpuId, Owner, Policy, Reply, RequestId};
 
@@ -45,11 +48,18 @@ enum Step {
         max_bypass: u32,
         loads: u32,
         reserve: u64,
+        yields: YieldMode,
+        drain_ms: u64,
     },
+    Drained(usize),
     Crash {
         host_restarted: bool,
     },
     ShutDownAndStart,
+    Suspend,
+    Recover,
+    Doubt,
+    Withdraw(usize),
 }
 
 fn bodies() -> impl Strategy<Value = LockBody> {
@@ -113,10 +123,23 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => which.clone().prop_map(Step::Force),
         1 => prop::bool::weighted(0.2).prop_map(|clear_queue| Step::ForceAll { clear_queue }),
         1 => (0..4usize).prop_map(Step::Gpus),
-        1 => (1..4u32, 1..3u32, prop::sample::select(vec![0u64, 512, 2_000]))
-            .prop_map(|(max_bypass, loads, reserve)| Step::Policy { max_bypass, loads, reserve }),
+        1 => (
+            1..4u32,
+            1..3u32,
+            prop::sample::select(vec![0u64, 512, 2_000]),
+            prop::sample::select(vec![YieldMode::Never, YieldMode::Ask, YieldMode::Take]),
+            prop::sample::select(vec![0u64, 10_000]),
+        )
+            .prop_map(|(max_bypass, loads, reserve, yields, drain_ms)| {
+                Step::Policy { max_bypass, loads, reserve, yields, drain_ms }
+            }),
+        2 => which.clone().prop_map(Step::Drained),
         1 => prop::bool::weighted(0.2).prop_map(|host_restarted| Step::Crash { host_restarted }),
         1 => Just(Step::ShutDownAndStart),
+        1 => Just(Step::Suspend),
+        3 => Just(Step::Recover),
+        1 => Just(Step::Doubt),
+        1 => which.prop_map(Step::Withdraw),
     ]
 }
 
@@ -176,17 +199,17 @@ impl World<'_> {
             Step::Reset | Step::ForceAll { .. } | Step::Gpus(_) | Step::Policy { .. } => {
                 self.step_operator(step);
             }
-            Step::Crash { host_restarted } => {
-                self.crash(*host_restarted);
-                if !self.arbiter.image().waiters.is_empty() {
-                    self.coverage.saw("waiters over a restart");
+            Step::Drained(which) => {
+                let count = self.arbiter.draining().count();
+                let nth = which.checked_rem(count);
+                let drain = nth.and_then(|nth| self.arbiter.draining().nth(nth));
+                if let Some(lease_id) = drain.map(|drain| drain.lease.id()) {
+                    self.must(&Command::Drained { lease_id });
                 }
             }
-            Step::ShutDownAndStart => {
-                self.must(&Command::ShutDown);
-                self.wait(100);
-                self.check_picture();
-                self.crash(false);
+            Step::Crash { .. } | Step::ShutDownAndStart => self.step_restart(step),
+            Step::Suspend | Step::Recover | Step::Doubt | Step::Withdraw(_) => {
+                self.step_disk(step);
             }
         }
     }
@@ -220,7 +243,11 @@ impl World<'_> {
                     pid: 1 + (which as u32) % 3,
                     start: None,
                 };
-                self.must(&Command::OwnerGone { request_id, owner });
+                self.must(&Command::OwnerGone {
+                    request_id,
+                    owner,
+                    remains: which.is_multiple_of(2),
+                });
             }
         }
     }
@@ -285,7 +312,11 @@ impl World<'_> {
                 max_bypass,
                 loads,
                 reserve,
+                yields,
+                drain_ms,
             } => {
+                self.policy.r#yield.mode = *yields;
+                self.policy.drain_ms = *drain_ms;
                 self.policy.max_bypass = *max_bypass;
                 // Fewer slots than are in use would break law 5 by order of the operator.
                 self.policy.model_loads_at_once = *loads;
@@ -323,7 +354,11 @@ impl World<'_> {
             Ok(other) => panic!("a new request is answered with {other:?}"),
             Err(refusal) => {
                 let expected = [Code::ImpossibleRequest, Code::QueueFull];
-                assert!(expected.contains(&refusal.code), "{refusal:?}");
+                let unwritable = refusal.code == Code::JournalUnwritable && self.is_suspended();
+                assert!(
+                    unwritable || expected.contains(&refusal.code),
+                    "{refusal:?}"
+                );
             }
         }
     }
@@ -357,6 +392,10 @@ impl World<'_> {
         let conflicts = first.is_some_and(|first| *first.client != *body.client);
         match (self.post(&body), waiting, lease) {
             (Err(refusal), _, _) if refusal.code == Code::ImpossibleRequest => {}
+            (Err(refusal), None, Some(lease)) if refusal.code == Code::JournalUnwritable => {
+                let changes_hands = lease.owner.map(|owner| owner.pid) != body.pid;
+                assert!(self.is_suspended() && (lease.undelivered || changes_hands));
+            }
             (Err(refusal), Some(_), _) | (Err(refusal), _, Some(_)) => {
                 assert!(conflicts);
                 assert_eq!(refusal.code, Code::RequestConflict);
@@ -382,7 +421,7 @@ impl World<'_> {
                 self.coverage.saw("same lease again");
             }
             (Err(refusal), None, None) => {
-                let never_was = [Code::QueueFull];
+                let never_was = [Code::QueueFull, Code::JournalUnwritable];
                 let ended = refusal.code == Code::RequestEnded && refusal.outcome.is_some();
                 assert!(ended || never_was.contains(&refusal.code), "{refusal:?}");
             }
@@ -419,6 +458,13 @@ fn the_laws_hold_over_random_histories() {
         let policy = Policy {
             max_bypass: 2,
             max_queue: 25,
+            r#yield: YieldPolicy {
+                mode: YieldMode::Take,
+                gap: 5,
+                after_ms: 100,
+                grace_ms: 3_000,
+                min_hold_ms: 700,
+            },
             ..Policy::default()
         };
         let mut coverage = coverage.borrow_mut();
@@ -430,14 +476,25 @@ fn the_laws_hold_over_random_histories() {
             }
         }
         world.check_picture();
+        if world.is_suspended() {
+            world.recover();
+        }
         world.check_replay();
+        for (modulus, gap) in [(7, 1), (3, 1), (40, 25)] {
+            world.check_salvage(|number| number % modulus < gap);
+        }
         Ok(())
     });
     if let Err(failure) = outcome {
         panic!("{failure}");
     }
     coverage.borrow().demand(&[
+        "ask withdrawn",
+        "asked to yield",
         "backfill",
+        "drained",
+        "drained for too long",
+        "drains",
         "impossible",
         "kept",
         "overdue",
@@ -445,6 +502,8 @@ fn the_laws_hold_over_random_histories() {
         "share",
         "superseded poll",
         "time-out",
+        "waiters while nothing is durable",
         "waiters over a restart",
+        "yielded",
     ]);
 }

@@ -61,11 +61,6 @@ Usage: model [--long] [--scene NAME] [--seconds N] [--threads N] [--no-faults]
 /// How long a large scene may take where nothing else is said.
 const LONG_S: u64 = 120;
 
-/// What the short form must show, or it proves nothing. Nothing yields yet.
-fn must_fire(rule: Rule) -> bool {
-    rule != Rule::Yielded
-}
-
 struct Options {
     long: bool,
     scene: Option<String>,
@@ -166,7 +161,7 @@ fn print_rules(tallies: &[&Tally]) -> Vec<&'static str> {
         let each = tallies.iter().map(|tally| tally.of(*rule));
         let (states, steps) = each.fold((0, 0), |sum, each| (sum.0 + each.0, sum.1 + each.1));
         println!("{:<56} {states:>10} {steps:>12}", rule.words());
-        if steps == 0 && must_fire(*rule) {
+        if steps == 0 {
             never.push(rule.words());
         }
     }

@@ -1,10 +1,13 @@
 //! Who is served next, written down a second time: naive, by looking at everyone, from the words
 //! of the contract alone. Shares no code with the arbiter.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use warden::arbiter::Image;
-use warden::event::Waiter;
+use warden::event::{Lease, Waiter};
+use warden::gpu::{Gpu, UNKNOWN};
+use warden::policy::YieldMode;
 use warden::request::Wanted;
 use warden::{GpuId, RequestId};
 
@@ -40,14 +43,14 @@ impl<'a> Oracle<'a> {
         Some(total.saturating_sub(self.image.policy.vram_reserve_mib))
     }
 
-    /// The sizes of the leases on a GPU.
+    /// The sizes of the leases on a GPU, those that drain included.
     fn on(&self, gpu: usize) -> Vec<Option<u64>> {
-        let leases = self
-            .image
-            .leases
-            .iter()
-            .filter(|lease| lease.gpus >> gpu & 1 == 1);
-        leases.map(|lease| lease.request.vram_mib).collect()
+        let draining = self.image.draining.iter().map(|drain| &*drain.lease);
+        let leases = self.image.leases.iter().chain(draining);
+        leases
+            .filter(|lease| lease.gpus >> gpu & 1 == 1)
+            .map(|lease| lease.request.vram_mib)
+            .collect()
     }
 
     fn free(&self, gpu: usize) -> bool {
@@ -213,10 +216,20 @@ impl<'a> Oracle<'a> {
 
     /// The next grant, if there must be one.
     pub fn next(&self) -> Option<Next> {
-        if self.image.shutting_down {
+        if self.paused() {
             return None;
         }
         self.walk().0
+    }
+
+    /// Nothing is granted, whatever is free.
+    fn paused(&self) -> bool {
+        let stand_in = |(gpu, (device, gone)): (usize, &(Gpu, bool))| {
+            *gone && device.source == UNKNOWN && !self.free(gpu)
+        };
+        self.image.shutting_down
+            || self.image.doubt.is_some()
+            || self.image.gpus.iter().enumerate().any(stand_in)
     }
 
     /// Somebody could be served but for what is kept for the overdue.
@@ -230,6 +243,114 @@ impl<'a> Oracle<'a> {
                 let open = waiter.is_connected() && !self.overdue(waiter);
                 open && slot && blocked && self.choose(waiter, &nobody).is_some()
             })
+    }
+
+    /// Whether a waiter is urgent to a holder.
+    fn is_urgent(&self, waiter: &Waiter, lease: &Lease) -> bool {
+        let gap = u16::from(self.image.policy.r#yield.gap);
+        let by_priority = u16::from(waiter.request.priority.0) + gap;
+        self.overdue(waiter) || by_priority <= u16::from(lease.request.priority.0)
+    }
+
+    /// The next holder that must be asked to yield, and for whom.
+    pub fn next_ask(&self, now_ms: u64) -> Option<(u64, RequestId)> {
+        let rules = self.image.policy.r#yield;
+        if rules.mode == YieldMode::Never || self.paused() {
+            return None;
+        }
+        let mut chosen: BTreeSet<usize> = BTreeSet::new();
+        let mut slot_chosen = false;
+        for waiter in self.in_turn() {
+            let waited_ms = now_ms - waiter.arrived.clock_ms;
+            let usable = self.usable(waiter);
+            if !waiter.is_connected() || usable.is_empty() || waited_ms < rules.after_ms {
+                continue;
+            }
+            let asks = if self.loads(waiter) && !self.slot_free() {
+                if std::mem::replace(&mut slot_chosen, true) {
+                    continue;
+                }
+                self.loads_in_the_way(waiter)
+            } else {
+                self.in_the_way(waiter, &mut chosen)
+            };
+            let due = asks.into_iter().find(|lease| {
+                lease.asked.is_none() && now_ms - lease.granted.clock_ms >= rules.min_hold_ms
+            });
+            if let Some(lease) = due {
+                return Some((lease.token, waiter.id.clone()));
+            }
+        }
+        None
+    }
+
+    fn loads_in_the_way(&self, waiter: &Waiter) -> Vec<&'a Lease> {
+        let loads = self.image.leases.iter().filter(|lease| {
+            lease.operation.as_str() == "model_load"
+                && !lease.undelivered
+                && self.is_urgent(waiter, lease)
+        });
+        let key = |lease: &&Lease| {
+            (
+                is_asked_for(lease, waiter),
+                lease.request.priority,
+                lease.token,
+            )
+        };
+        loads.max_by_key(key).into_iter().collect()
+    }
+
+    /// The holders on those GPUs that this waiter should have, which are added to those chosen.
+    fn in_the_way(&self, waiter: &Waiter, chosen: &mut BTreeSet<usize>) -> Vec<&'a Lease> {
+        let wanted = match &waiter.request.wanted {
+            Wanted::Any(count) => *count as usize,
+            Wanted::Named(ids) => ids.len(),
+        };
+        let mut choices: Vec<(usize, Vec<&Lease>)> = self
+            .usable(waiter)
+            .into_iter()
+            .filter(|gpu| !chosen.contains(gpu))
+            .filter_map(|gpu| Some((gpu, self.must_leave(waiter, gpu)?)))
+            .collect();
+        if choices.len() < wanted {
+            return Vec::new();
+        }
+        choices.sort_by_key(|(gpu, leases)| {
+            let nobody = leases.is_empty();
+            let asked = leases.iter().all(|lease| is_asked_for(lease, waiter));
+            let most_urgent = leases.iter().map(|lease| lease.request.priority.0).min();
+            let priority = Reverse(most_urgent.unwrap_or(255));
+            (!nobody, !asked, priority, leases.len(), *gpu)
+        });
+        choices.truncate(wanted);
+        chosen.extend(choices.iter().map(|(gpu, _)| *gpu));
+        let mut leases: Vec<&Lease> = choices.into_iter().flat_map(|(_, all)| all).collect();
+        leases.sort_by_key(|lease| lease.token);
+        leases
+    }
+
+    /// Who has to leave a GPU so that this waiter fits; nothing where one of them may not be asked.
+    fn must_leave(&self, waiter: &Waiter, gpu: usize) -> Option<Vec<&'a Lease>> {
+        let leases = self.image.leases.iter();
+        let mut stay: Vec<&Lease> = leases.filter(|lease| lease.gpus >> gpu & 1 == 1).collect();
+        stay.sort_by_key(|lease| (lease.request.priority, lease.token));
+        let mut leave = Vec::new();
+        let fits = |stay: &[&Lease]| match waiter.request.vram_mib {
+            None => stay.is_empty(),
+            Some(size) => {
+                let alone = stay.iter().any(|lease| lease.request.vram_mib.is_none());
+                let sizes = stay.iter().filter_map(|lease| lease.request.vram_mib);
+                !alone
+                    && self
+                        .capacity(gpu)
+                        .is_some_and(|room| sizes.sum::<u64>() + size <= room)
+            }
+        };
+        while !fits(&stay) {
+            leave.push(stay.pop()?);
+        }
+        let may = |lease: &&Lease| !lease.undelivered && self.is_urgent(waiter, lease);
+        leave.iter().all(may).then_some(leave)
     }
 
     /// Law 1, law 4, law 5.
@@ -273,4 +394,8 @@ impl<'a> Oracle<'a> {
             );
         }
     }
+}
+
+fn is_asked_for(lease: &Lease, waiter: &Waiter) -> bool {
+    lease.asked.as_ref().is_some_and(|ask| ask.by == waiter.id)
 }

@@ -3,10 +3,13 @@
 
 mod connections;
 mod doors;
+mod draining;
 mod ends;
 mod order;
+mod pauses;
 mod restarts;
 mod words;
+mod yields;
 
 use warden::wire::{LockBody, Outcome, PriorityName};
 use warden::{

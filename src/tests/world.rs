@@ -1,11 +1,14 @@
 //! An arbiter with everything around it that the laws are about: its journal, its stream, a
 //! second arbiter that is driven as the broker does it, and the oracle.
 
+mod disk;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use warden::arbiter::Image;
-use warden::event::Fact;
+use warden::event::{Drain, Fact};
+use warden::policy::YieldMode;
 use warden::snapshot::About;
 use warden::wire::{LockBody, Outcome, Status};
 use warden::{
@@ -75,6 +78,8 @@ pub struct World<'a> {
     pub now: Now,
     pub gpus: Vec<Gpu>,
     pub policy: Policy,
+    /// Facts cannot be made durable.
+    suspended: bool,
     connection: u64,
     last_token: u64,
     /// Arrivals that have ended.
@@ -100,6 +105,7 @@ impl<'a> World<'a> {
             now,
             gpus,
             policy,
+            suspended: false,
             connection: 0,
             last_token: 0,
             ended: BTreeSet::new(),
@@ -112,6 +118,7 @@ impl<'a> World<'a> {
     }
 
     pub fn start(&mut self, host_restarted: bool) {
+        self.suspended = false;
         let start = Start {
             token_floor: self.arbiter.next_token() + 100,
             revision_floor: self.arbiter.revision() + 100,
@@ -212,6 +219,7 @@ impl<'a> World<'a> {
             passed,
         } = &event.fact
         {
+            assert!(!self.suspended, "nothing durable is behind this grant");
             let next = oracle.next().expect("nobody must be served now");
             assert_eq!(next.request_id, *request_id, "another is served next");
             let positions: BTreeSet<usize> = (0..64).filter(|gpu| gpus >> gpu & 1 == 1).collect();
@@ -233,13 +241,14 @@ impl<'a> World<'a> {
         } = &event.fact
         {
             assert!(
-                oracle.next().is_none(),
+                self.suspended || oracle.next().is_none(),
                 "somebody times out that could be served"
             );
             let waiter = self.arbiter.waiter(request_id).expect("it waits");
             assert!(waiter.times_out_at_ms() <= event.at.clock_ms);
             self.coverage.saw("time-out");
         }
+        self.check_taken(event, &image);
         let change = self.arbiter.apply(event);
         self.journal
             .push(serde_json::to_string(event).expect("facts serialise"));
@@ -250,6 +259,62 @@ impl<'a> World<'a> {
         oracle.check_leases();
         if let Fact::Granted { token, .. } = event.fact {
             oracle.check_grant(token);
+        }
+    }
+
+    /// Who is asked, what is taken from whom, and what drains.
+    fn check_taken(&mut self, event: &Event, image: &Image) {
+        let now_ms = event.at.clock_ms;
+        let lease = |token: &u64| image.leases.iter().find(|lease| lease.token == *token);
+        match &event.fact {
+            Fact::YieldAsked { token, by } => {
+                let owed = Oracle::new(image).next_ask(now_ms);
+                assert_eq!(owed, Some((*token, by.clone())), "another is to be asked");
+                self.coverage.saw("asked to yield");
+            }
+            Fact::YieldWithdrawn { token } => {
+                let ask = lease(token).and_then(|lease| lease.asked.as_ref());
+                let by = &ask.expect("it was asked").by;
+                let waits = image.waiters.iter().any(|waiter| waiter.id == *by);
+                let never = image.policy.r#yield.mode == YieldMode::Never;
+                assert!(never || !waits, "{by} still waits");
+                self.coverage.saw("ask withdrawn");
+            }
+            Fact::LeaseEnded {
+                token,
+                outcome,
+                drains_until_ms,
+            } => {
+                let lease = lease(token).expect("it lives");
+                let may_drain = [
+                    Outcome::Forced,
+                    Outcome::Expired,
+                    Outcome::Reset,
+                    Outcome::Yielded,
+                    // What it had started may be left.
+                    Outcome::OwnerGone,
+                ];
+                if let Some(until_ms) = drains_until_ms {
+                    assert!(may_drain.contains(outcome), "{outcome:?} leaves nobody");
+                    assert!(lease.owner.is_some(), "nobody is waited for");
+                    assert_eq!(*until_ms, now_ms + image.policy.drain_ms);
+                    self.coverage.saw("drains");
+                }
+                if *outcome == Outcome::Yielded {
+                    assert!(lease.asked.is_some(), "it was not asked");
+                    self.coverage.saw("yielded");
+                }
+            }
+            Fact::Drained { token } => {
+                let drain = |drain: &&Drain| drain.lease.token == *token;
+                let drain = image.draining.iter().find(drain).expect("it drains");
+                if drain.until_ms <= now_ms {
+                    self.coverage.saw("drained for too long");
+                } else {
+                    self.coverage.saw("drained");
+                }
+            }
+            _ => {}
         }
     }
 
@@ -281,7 +346,15 @@ impl<'a> World<'a> {
                     self.coverage.saw("impossible");
                 }
             }
-            (Fact::LeaseEnded { .. }, Change::LeaseEnded { lease, .. }) => {
+            (Fact::Withdrawn { request_id }, _) => {
+                assert!(self.ended.insert(request_id.clone()));
+            }
+            (Fact::LeaseEnded { outcome, .. }, Change::LeaseEnded { lease, .. }) => {
+                let expired = *outcome == Outcome::Expired;
+                assert!(
+                    !(expired && self.suspended),
+                    "its renewals were not durable"
+                );
                 let id = lease.request_id.clone();
                 assert!(self.ended.insert(id), "{} ends twice", lease.request_id);
             }
@@ -317,7 +390,8 @@ impl<'a> World<'a> {
     fn check_quiet(&mut self) {
         let image = self.arbiter.image();
         let oracle = Oracle::new(&image);
-        assert_eq!(oracle.next(), None, "somebody must be served");
+        let next = oracle.next().filter(|_| !self.suspended);
+        assert_eq!(next, None, "somebody must be served");
         if oracle.keeps() {
             self.coverage.saw("kept");
         }
@@ -332,7 +406,20 @@ impl<'a> World<'a> {
                 self.coverage.saw("share");
             }
         }
-        let deadline = self.arbiter.next_deadline();
+        let now_ms = self.now.clock_ms;
+        let ask = oracle.next_ask(now_ms).filter(|_| !self.suspended);
+        assert_eq!(ask, None, "somebody must be asked");
+        for lease in &image.leases {
+            let Some(ask) = &lease.asked else { continue };
+            let waits = image.waiters.iter().any(|waiter| waiter.id == ask.by);
+            assert!(waits, "{} is asked for nobody", lease.id());
+            let rules = image.policy.r#yield;
+            let taken = rules.mode == YieldMode::Take && ask.at_ms + rules.grace_ms <= now_ms;
+            assert!(!taken || self.suspended, "{} had its grace", lease.id());
+        }
+        let drained = image.draining.iter().any(|drain| drain.until_ms <= now_ms);
+        assert!(!drained, "a GPU drains for ever");
+        let deadline = self.twin.next_deadline();
         assert!(
             deadline.is_none_or(|at_ms| at_ms > self.now.clock_ms),
             "time stands still"
@@ -355,11 +442,13 @@ impl<'a> World<'a> {
     }
 
     /// The folded picture says what the status says.
-    pub fn check_picture(&self) {
+    pub fn check_picture(&mut self) {
         let status = self.arbiter.status(self.now, &about(), &rfc3339);
         let at = rfc3339(self.now.wall_ms);
+        // No event tells of them.
+        self.picture.set_notices(status.notices.clone());
         let picture = self.picture.status(self.now.clock_ms, at);
-        let paused = self.arbiter.is_shutting_down();
+        let paused = self.arbiter.is_shutting_down() || self.suspended;
         assert_eq!(
             comparable(picture, paused),
             comparable(status.clone(), paused)
@@ -379,33 +468,6 @@ impl<'a> World<'a> {
             serde_json::from_str::<Status>(&json).expect("a status parses"),
             status
         );
-    }
-
-    /// Law 8: the journal gives the state, and so does its image.
-    pub fn check_replay(&mut self) {
-        let mut replayed = Arbiter::new();
-        for line in &self.journal {
-            replayed.apply(&serde_json::from_str(line).expect("facts parse"));
-        }
-        assert_eq!(replayed.image(), self.arbiter.image());
-        assert_eq!(replayed, self.arbiter);
-        let json = serde_json::to_string(&self.arbiter.image()).expect("an image serialises");
-        let image: Image = serde_json::from_str(&json).expect("an image parses");
-        let restored = Arbiter::from(image);
-        assert_eq!(restored.image(), self.arbiter.image());
-        assert_eq!(restored.next_deadline(), self.arbiter.next_deadline());
-        let status = |arbiter: &Arbiter| arbiter.status(self.now, &about(), &rfc3339);
-        assert_eq!(status(&restored), status(&self.arbiter));
-    }
-
-    /// The broker dies at this instant, and another goes on from the journal.
-    pub fn crash(&mut self, host_restarted: bool) {
-        self.check_replay();
-        let image = self.arbiter.image();
-        // One of the two goes on from an image, the other from all of the journal.
-        self.twin = Arbiter::from(image);
-        self.arbiter = self.twin.clone();
-        self.start(host_restarted);
     }
 }
 

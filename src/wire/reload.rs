@@ -1,5 +1,7 @@
 //! What a broker can take anew while it runs, `/v1/hot-reload`.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// The answer of `GET /v1/hot-reload`.
@@ -28,6 +30,31 @@ pub struct ReloadModule {
     pub since: String,
     /// Why the file as it lies there now is not live.
     pub last_error: Option<ReloadError>,
+    /// What is known of the broker's own code beside that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<Box<ProgramFiles>>,
+}
+
+/// The broker's own code: what runs, and what could.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramFiles {
+    /// The version of what runs.
+    pub version: String,
+    /// Where a reload takes the program from.
+    pub path: String,
+    /// Of what lies there, where it is not what runs.
+    pub newer_sha256: Option<String>,
+    /// What `back` would return to.
+    pub before: Option<ProgramBefore>,
+}
+
+/// The program that ran before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramBefore {
+    /// Of its file.
+    pub sha256: String,
+    /// As it calls itself.
+    pub version: String,
 }
 
 /// What a module is.
@@ -59,7 +86,8 @@ pub enum ReloadState {
 /// Why a file was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReloadError {
-    /// What sort of fault, by a stable name: `syntax`, `invalid`, `untrusted`, …
+    /// What sort of fault, by a stable name: `syntax`, `invalid`, `untrusted`, …; of a program
+    /// `unreadable`, `untrusted`, `missing`, `copy`, `check`, `one_way` or `start`.
     pub stage: String,
     /// Which file.
     pub path: String,
@@ -71,13 +99,58 @@ pub struct ReloadError {
     pub message: String,
 }
 
+/// `PATH:LINE:COLUMN: message`, as editors and terminals make a link of it.
+impl fmt::Display for ReloadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.path)?;
+        if let Some(line) = self.line {
+            write!(f, "{line}:")?;
+            if let Some(column) = self.column {
+                write!(f, "{column}:")?;
+            }
+        }
+        write!(f, " {}", self.message)
+    }
+}
+
+/// A file of configuration whose newest content is not live.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedFile {
+    /// What is wrong, and where.
+    #[serde(flatten)]
+    pub error: ReloadError,
+    /// What holds until it is mended, in words.
+    pub holds: String,
+}
+
+impl fmt::Display for RefusedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.error, self.holds)
+    }
+}
+
 /// The body of `POST /v1/hot-reload`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReloadBody {
-    /// Which one. Default all.
+    /// Which one. Default all that may be reloaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub module: Option<String>,
+    /// Of the program: return to the one before, rather than take what lies on disk.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub back: bool,
+    /// Of the program: take it though the running one could not read the journal that it writes, so
+    /// that there is no way back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub one_way: bool,
+}
+
+/// The body of `PUT /v1/hot-reload/enabled`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnabledBody {
+    /// Whether program code may be reloaded.
+    pub enabled: bool,
 }
 
 /// The answer of `POST /v1/hot-reload`.

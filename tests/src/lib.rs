@@ -10,7 +10,7 @@ pub mod picture;
 pub mod process;
 pub mod window;
 
-pub use broker::Broker;
+pub use broker::{Broker, Setting};
 pub use display::Display;
 pub use edit::Edit;
 pub use picture::Picture;

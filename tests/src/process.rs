@@ -25,6 +25,14 @@ pub fn programs() -> Result<PathBuf> {
 /// # Errors
 /// When it has not been built.
 pub fn program(name: &str) -> Result<Command> {
+    built(name).map(Command::new)
+}
+
+/// Where one of the built programs is.
+///
+/// # Errors
+/// When it has not been built.
+pub fn built(name: &str) -> Result<PathBuf> {
     let path = programs()?.join(name);
     if !path.exists() {
         bail!(
@@ -32,7 +40,7 @@ pub fn program(name: &str) -> Result<Command> {
             path.display()
         );
     }
-    Ok(Command::new(path))
+    Ok(path)
 }
 
 /// The root of the checkout.
@@ -115,6 +123,31 @@ impl Process {
             bail!("kill -{name} {} failed: {status}", self.pid());
         }
         Ok(())
+    }
+
+    /// Stops it (SIGSTOP), and returns once none of its threads runs any more.
+    ///
+    /// # Errors
+    /// When it cannot be stopped, or is gone.
+    pub fn stop(&self) -> Result<()> {
+        self.signal("STOP")?;
+        let threads = format!("/proc/{}/task", self.pid());
+        until(Duration::from_secs(10), "all threads to stop", || {
+            for thread in std::fs::read_dir(&threads)? {
+                // A thread may end before the signal reaches it.
+                let Ok(stat) = std::fs::read_to_string(thread?.path().join("stat")) else {
+                    return Ok(None);
+                };
+                // The state follows the name, which is in brackets and may hold anything.
+                let state = stat
+                    .rsplit_once(") ")
+                    .map(|(_, rest)| rest.starts_with('T'));
+                if state != Some(true) {
+                    return Ok(None);
+                }
+            }
+            Ok(Some(()))
+        })
     }
 
     /// Waits for the end, at most so long.

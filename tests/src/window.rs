@@ -34,8 +34,13 @@ impl Window {
                 .env_remove("WARDEN_ADDR")
                 .env_remove("WARDEN_TOKEN_FILE");
         }
+        if !arguments
+            .iter()
+            .any(|argument| argument.starts_with("--report"))
+        {
+            command.arg("--report");
+        }
         command
-            .arg("--report")
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped());

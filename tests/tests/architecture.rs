@@ -1,4 +1,5 @@
-//! ARCHITECTURE.md, beside what git and the manifests really say.
+//! ARCHITECTURE.md, RELIABILITY.md and docs/reference.md, beside what git, the manifests and the
+//! sources really say.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -122,6 +123,46 @@ fn the_program_links_no_window() -> Result<()> {
         assert!(
             !libraries.contains(foreign),
             "warden links {foreign}:\n{libraries}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn every_test_that_a_promise_names_exists() -> Result<()> {
+    let page = std::fs::read_to_string(checkout().join("RELIABILITY.md"))?;
+    let named = page
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter_map(|word| word.split_once(".rs::"));
+    let mut count = 0;
+    for (file, test) in named {
+        let file = format!("{file}.rs");
+        let source = std::fs::read_to_string(checkout().join(&file)).context(file.clone())?;
+        let is_there = source.contains(&format!("fn {test}("));
+        ensure!(
+            is_there,
+            "{file} has no test {test}, which RELIABILITY.md names"
+        );
+        count += 1;
+    }
+    ensure!(count > 40, "RELIABILITY.md names only {count} tests");
+    Ok(())
+}
+
+#[test]
+fn every_code_is_in_the_reference() -> Result<()> {
+    let page = std::fs::read_to_string(checkout().join("docs/reference.md"))?;
+    for code in warden::Code::ALL {
+        let (status, name) = (
+            format!("| {} |", code.status()),
+            format!("`{}`", code.as_str()),
+        );
+        let is_there = |line: &str| line.starts_with(&status) && line.contains(&name);
+        ensure!(
+            page.lines().any(is_there),
+            "docs/reference.md lacks {name}, {status}"
         );
     }
     Ok(())

@@ -190,16 +190,22 @@ impl Scene {
     }
 }
 
+/// Where the history has it, which the command tells beside what is acknowledged.
+fn history_of(told: &mut Value) -> Option<Value> {
+    told.as_object_mut()?.remove("history")
+}
+
 #[test]
 fn a_winner_is_live_in_three_programs_within_a_second_and_can_be_rolled_back() -> Result<()> {
     let mut scene = Scene::new()?;
     let before = scene.generation()?;
     let winner = scene.winner("w-1", json!({"CHUNK_SIZE": 1024}), Some("good"))?;
     let began = Instant::now();
-    let (ack, promoted) = scene.config(&["promote", &winner])?;
+    let (mut ack, promoted) = scene.config(&["promote", &winner])?;
     ensure!(promoted, "{ack}");
     let took = scene.all_have(1024)?.duration_since(began);
     ensure!(took <= LIVE_WITHIN, "it took {took:?}; {ack}");
+    assert_eq!(history_of(&mut ack), Some(json!(1)));
     assert_eq!(ack, scene.ack("w-1")?);
     assert_eq!(ack["outcome"], "live");
     assert_eq!(ack["generation"], before + 1);
@@ -267,9 +273,10 @@ fn what_is_refused_changes_nothing_for_anybody() -> Result<()> {
     ];
     for (id, values) in refused {
         let winner = scene.winner(id, values, None)?;
-        let (ack, promoted) = scene.config(&["promote", &winner])?;
+        let (mut ack, promoted) = scene.config(&["promote", &winner])?;
         ensure!(!promoted, "{ack}");
         assert_eq!(ack["outcome"], "refused", "{ack}");
+        assert_eq!(history_of(&mut ack), Some(Value::Null));
         assert_eq!(ack, scene.ack(id)?);
     }
     assert_eq!((scene.text()?, scene.generation()?), before);

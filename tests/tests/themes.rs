@@ -32,6 +32,14 @@ const BANNER: Area = Area {
     height: 72,
 };
 
+/// Its button: read by itself, since the reader of pictures takes a framed word among others for no word.
+const BUTTON: Area = Area {
+    x: 1157,
+    y: 20,
+    width: 100,
+    height: 22,
+};
+
 /// What lies under its left half: at its right somebody counts seconds.
 const UNDER: Area = Area {
     width: 700,
@@ -211,11 +219,10 @@ fn broken_and_mended(scene: &Scene) -> Result<()> {
     let broken = until(PATIENCE, "a banner that says what is broken", || {
         let picture = scene.display.picture_at_rest()?;
         let read = picture.crop(BANNER).read()?;
-        let said = ["mine.ron", &line, "shapes", "EDITOR"];
-        Ok(said
-            .iter()
-            .all(|words| read.contains(words))
-            .then_some(picture))
+        let said = ["mine.ron", &line, "shapes"];
+        let is_said = said.iter().all(|words| read.contains(words));
+        let is_offered = picture.crop(BUTTON).read()?.contains("EDITOR");
+        Ok((is_said && is_offered).then_some(picture))
     })?;
     half_tinted(edge(&clean), edge(&broken))?;
     scene.window.forget();

@@ -5,11 +5,19 @@ use warden_toolkit::egui::{Id, Vec2};
 use warden_toolkit::egui_tiles::{Container, Linear, LinearDir, Tabs, Tile, TileId, Tiles, Tree};
 use warden_view::{Layout, Node, NodeKind, Panel};
 
+/// Between tiles, which together with it fill the room: so each is as large as is asked for.
+const GAP: f32 = 8.0;
 /// From this width on the GPUs have a tile of their own.
 const THREE_COLUMNS: f32 = 1_600.0;
 /// Below this height of the board, or this width, detail stands behind holders.
 const LOW: f32 = 520.0;
 const NARROW: f32 = 1_000.0;
+/// And below this height of what stands over a tab that was given more room than the others.
+const LOW_MAIN: f32 = 400.0;
+/// The part of the board that a tab to read and work in takes while it is in front, and what the
+/// queue keeps over it: its heads and four rows.
+const READ: f32 = 0.58;
+const QUEUE_MIN: f32 = 200.0;
 
 /// The layout to draw in this much room.
 pub(crate) fn in_room(remembered: &Layout, room: Vec2) -> Layout {
@@ -19,7 +27,7 @@ pub(crate) fn in_room(remembered: &Layout, room: Vec2) -> Layout {
             return layout;
         }
     }
-    let mut layout = fitting(room);
+    let mut layout = fitting(room, in_front(remembered));
     for node in &mut layout.nodes {
         let NodeKind::Tabs { children, active } = &mut node.kind else {
             continue;
@@ -35,6 +43,32 @@ pub(crate) fn in_room(remembered: &Layout, room: Vec2) -> Layout {
         }
     }
     layout
+}
+
+/// The panel that was chosen among the tabs at the foot.
+fn in_front(remembered: &Layout) -> Option<Panel> {
+    let foot = remembered.nodes.iter().find(|node| node.id == FOOT)?;
+    let NodeKind::Tabs { active, .. } = foot.kind else {
+        return None;
+    };
+    let of_active = |panel: &Panel| pane_id(*panel) == active;
+    Panel::ALL.into_iter().find(of_active)
+}
+
+/// The height of the tabs at the foot: figures are glanced at, what is read and worked in has more.
+fn foot(room: Vec2, front: Option<Panel>) -> f32 {
+    let glance = if room.y < LOW {
+        172.0
+    } else {
+        (room.y * 0.31).clamp(196.0, 260.0)
+    };
+    match front {
+        Some(Panel::Reload | Panel::Settings) => {
+            let most = room.y - QUEUE_MIN - GAP;
+            (room.y * READ).min(most).max(glance).round()
+        }
+        _ => glance,
+    }
 }
 
 /// A layout from before there was some panel has it among the tabs that it would stand among.
@@ -75,18 +109,16 @@ const SIDE: u64 = 12;
 const FOOT: u64 = 13;
 const ROOT: u64 = 14;
 
-fn fitting(room: Vec2) -> Layout {
+fn fitting(room: Vec2, front: Option<Panel>) -> Layout {
     let three = room.x >= THREE_COLUMNS;
-    let cramped = room.y < LOW || room.x < NARROW;
+    let foot = foot(room, front);
+    let main = room.y - foot - GAP;
+    let squeezed = foot > self::foot(room, None) && main < LOW_MAIN;
+    let cramped = room.y < LOW || room.x < NARROW || squeezed;
     let side = if room.x < 1_100.0 {
         (room.x * 0.38).max(320.0)
     } else {
         400.0
-    };
-    let foot = if room.y < LOW {
-        172.0
-    } else {
-        (room.y * 0.31).clamp(196.0, 260.0)
     };
     let gpus = 360.0;
     let pane = pane_id;
@@ -98,11 +130,10 @@ fn fitting(room: Vec2) -> Layout {
         }
     } else {
         // Two cards are whole where there is room for them.
-        let main = room.y - foot - 8.0;
         let cards = (40.0 + 2.0 * crate::holders::CARD).min(main * 0.66);
-        NodeKind::Stack(vec![(holders, cards), (detail, main - cards)])
+        NodeKind::Stack(vec![(holders, cards), (detail, main - cards - GAP)])
     };
-    let queue = room.x - side - if three { gpus } else { 0.0 };
+    let queue = room.x - side - GAP - if three { gpus + GAP } else { 0.0 };
     let mut columns = vec![(pane(Panel::Queue), queue), (SIDE, side)];
     let timeline = pane(Panel::Timeline);
     let mut tabs = vec![
@@ -126,10 +157,7 @@ fn fitting(room: Vec2) -> Layout {
                 active: timeline,
             },
         ),
-        (
-            ROOT,
-            NodeKind::Stack(vec![(MAIN, room.y - foot), (FOOT, foot)]),
-        ),
+        (ROOT, NodeKind::Stack(vec![(MAIN, main), (FOOT, foot)])),
     ])
 }
 
@@ -321,112 +349,4 @@ pub(crate) fn tile_of(layout: &Layout, panel: Panel) -> Option<TileId> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use warden_toolkit::egui::vec2;
-
-    const ROOMS: [Vec2; 4] = [
-        vec2(884.0, 424.0),
-        vec2(1_264.0, 632.0),
-        vec2(1_904.0, 912.0),
-        vec2(300.0, 100.0),
-    ];
-
-    #[test]
-    fn what_fits_a_room_is_sound_and_survives_the_tree() {
-        for room in ROOMS {
-            let layout = in_room(&Layout::default(), room);
-            assert!(is_sound(&layout), "{room:?}: {layout:?}");
-            let back = from_tree(&to_tree(&layout, Id::unique("test"))).expect("it is ours");
-            let mut sorted = layout.clone();
-            sorted.nodes.sort_by_key(|node| node.id);
-            assert_eq!(back, sorted, "{room:?}");
-        }
-    }
-
-    #[test]
-    fn a_queue_behind_a_tab_is_not_sound() {
-        let mut layout = fitting(ROOMS[1]);
-        for node in &mut layout.nodes {
-            match &mut node.kind {
-                NodeKind::Tabs { children, .. } => children.push(pane_id(Panel::Queue)),
-                NodeKind::Row(children) => {
-                    children.retain(|(child, _)| *child != pane_id(Panel::Queue));
-                }
-                NodeKind::Pane(_) | NodeKind::Stack(_) => {}
-            }
-        }
-        assert!(!is_sound(&layout));
-    }
-
-    #[test]
-    fn a_layout_from_elsewhere_cannot_break_the_window() {
-        let pane = |id, panel| Node {
-            id,
-            kind: NodeKind::Pane(panel),
-        };
-        let broken = [
-            Layout {
-                root: 1,
-                nodes: vec![pane(1, Panel::Queue)],
-            },
-            Layout {
-                root: 9,
-                nodes: vec![pane(1, Panel::Queue)],
-            },
-            Layout {
-                root: 1,
-                nodes: vec![Node {
-                    id: 1,
-                    kind: NodeKind::Stack(vec![(1, 1.0)]),
-                }],
-            },
-            Layout {
-                root: 1,
-                nodes: vec![Node {
-                    id: 1,
-                    kind: NodeKind::Row(vec![(2, f32::NAN)]),
-                }],
-            },
-        ];
-        for layout in broken {
-            assert!(!is_sound(&layout), "{layout:?}");
-            assert_eq!(in_room(&layout, ROOMS[1]), fitting(ROOMS[1]));
-        }
-    }
-
-    #[test]
-    fn a_layout_from_before_there_was_a_panel_is_kept_and_has_it() {
-        let mut former = fitting(ROOMS[1]);
-        let id = pane_id(Panel::Settings);
-        former.nodes.retain(|node| node.id != id);
-        for node in &mut former.nodes {
-            if let NodeKind::Tabs { children, .. } = &mut node.kind {
-                children.retain(|child| *child != id);
-            }
-        }
-        assert!(!is_sound(&former));
-        let drawn = in_room(&former, ROOMS[3]);
-        assert!(is_sound(&drawn), "{drawn:?}");
-        assert_ne!(drawn, fitting(ROOMS[3]), "it is not what fits the room");
-        assert_eq!(
-            tabs_of(&drawn, Panel::Settings),
-            tabs_of(&drawn, Panel::Reload)
-        );
-    }
-
-    #[test]
-    fn a_chosen_tab_outlives_another_size() {
-        let mut layout = fitting(ROOMS[1]);
-        bring_to_front(&mut layout, Panel::Events);
-        let remembered = only_tabs(&layout);
-        for room in ROOMS {
-            let drawn = in_room(&remembered, room);
-            let tabs = tabs_node(&drawn, Panel::Events).expect("it is a tab");
-            let NodeKind::Tabs { active, .. } = &tabs.kind else {
-                panic!("it is a tab")
-            };
-            assert_eq!(*active, pane_id(Panel::Events), "{room:?}");
-        }
-    }
-}
+mod tests;

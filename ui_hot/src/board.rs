@@ -10,6 +10,7 @@ use warden_toolkit::egui_tiles::{
 };
 use warden_view::{Layout, Panel};
 
+use crate::ink::Ink;
 use crate::paint::{self, Hand};
 use crate::scene::{Scene, Selected};
 use crate::{
@@ -41,6 +42,12 @@ pub(crate) fn show(ui: &mut Ui, room: Rect, scene: &mut Scene<'_>) {
     }
 }
 
+/// The whole panel that this is the body of: what is under its head.
+pub(crate) fn panel_of(ink: &Ink<'_>, body: Rect) -> Rect {
+    let top = body.top() - ink.theme.spacing.head;
+    body.with_min_y(top)
+}
+
 /// Brings a panel into sight.
 pub(crate) fn front(scene: &mut Scene<'_>, room: Rect, panel: Panel) {
     let fits_itself = scene.memory.layout.root == 0;
@@ -53,6 +60,11 @@ pub(crate) fn front(scene: &mut Scene<'_>, room: Rect, panel: Panel) {
     };
 }
 
+/// Between a title and what is counted under it.
+const COUNT: f32 = 10.0;
+/// A narrower head has room for its tabs and buttons alone.
+const COUNTED: f32 = 360.0;
+
 struct Board<'a, 'b> {
     scene: &'a mut Scene<'b>,
     layout: &'a Layout,
@@ -64,7 +76,9 @@ struct Board<'a, 'b> {
 impl Behavior<Panel> for Board<'_, '_> {
     fn pane_ui(&mut self, ui: &mut Ui, _tile: TileId, panel: &mut Panel) -> UiResponse {
         let panel = *panel;
+        // On whole points, or a tile of a share that is none loses an edge to its neighbour.
         let rect = ui.max_rect();
+        let rect = Rect::from_min_max(rect.min.ceil(), rect.max.floor());
         let ink = &self.scene.ink;
         paint::frame(ui.painter(), rect, ink, ink.panel, ink.rule());
         let mut head = rect;
@@ -167,7 +181,7 @@ impl Board<'_, '_> {
         let scene = &mut *self.scene;
         match panel {
             Panel::Queue => queue::head(ui, room, scene),
-            Panel::Holders => holders::head(ui, room, scene),
+            Panel::Holders => holders::head(ui, room, scene, tabs.len() == 1),
             Panel::Detail => detail::head(ui, room, scene),
             Panel::Timeline => timeline::head(ui, room, scene),
             Panel::Events => events::head(ui, room, scene),
@@ -187,9 +201,19 @@ impl Board<'_, '_> {
             let ink = &self.scene.ink;
             let active = *tab == panel;
             let size = paint::width(ui.painter(), tab.title(), &Hand::head(ink, ink.dim));
+            // What is counted stands beside its own title, whichever tab is in front.
+            let count = match tab {
+                Panel::Holders if head.width() >= COUNTED => holders::count(self.scene),
+                _ => String::new(),
+            };
+            let figure = Hand::new(ink.title(), if active { ink.text } else { ink.dim });
+            let counted = match count.is_empty() {
+                true => 0.0,
+                false => COUNT + paint::width(ui.painter(), &count, &figure),
+            };
             let mut rect = head;
             rect.min.x = x;
-            rect.max.x = x + size;
+            rect.max.x = x + size + counted;
             // A panel with many tabs and much on the right: the tabs end where the head does.
             if rect.right() > head.right() - 16.0 {
                 break;
@@ -211,6 +235,8 @@ impl Board<'_, '_> {
             let at = pos2(x, head.center().y);
             let hand = Hand::head(ink, colour);
             paint::left(ui.painter(), at, tab.title(), &hand);
+            let at = pos2(x + size + COUNT, at.y);
+            paint::left(ui.painter(), at, &count, &figure);
             if active {
                 let y = head.bottom() - 2.0;
                 ui.painter()
@@ -228,7 +254,7 @@ impl Board<'_, '_> {
             if response.drag_started() {
                 self.drag(ui, *tab);
             }
-            x += size + 20.0;
+            x = rect.right() + 20.0;
         }
         x - 20.0
     }

@@ -7,7 +7,7 @@ use crate::control::{self, Button};
 use crate::paint::{self, Hand};
 use crate::queue::asks_in_full;
 use crate::scene::{Scene, Selected};
-use crate::strip::{measured, state_colour, state_word};
+use crate::strip::{idle, measured, state_colour, state_word};
 use crate::words;
 
 const LINE: f32 = 22.0;
@@ -128,8 +128,10 @@ impl Sheet {
 
     fn id(&mut self, ui: &Ui, scene: &mut Scene<'_>, name: &str, id: &Text) {
         self.name(ui, scene, name);
-        control::copyable(ui, &scene.ink, self.value_at(), id, scene.actions);
-        self.y += LINE;
+        let at = self.value_at();
+        let (corner, room) = (at - vec2(0.0, 8.0), self.right - at.x);
+        let rect = control::copyable_whole(ui, &scene.ink, corner, (id, room), scene.actions);
+        self.y += (rect.height() + 5.0).max(LINE);
     }
 
     fn command(&mut self, ui: &Ui, scene: &mut Scene<'_>, line: &str) {
@@ -293,6 +295,10 @@ fn gpu(ui: &Ui, sheet: &mut Sheet, scene: &mut Scene<'_>, gpu: &Gpu) {
         &measured
     };
     sheet.fact(ui, scene, "memory, load", measured);
+    if let Some(drained) = &gpu.draining {
+        sheet.fact(ui, scene, "taken from", &drained.client);
+        sheet.fact(ui, scene, "drains", &idle(scene, gpu));
+    }
     for lease in gpu.leases.iter() {
         if let Some(holder) = scene.holder(lease) {
             sheet.fact(ui, scene, "held by", &holder.client);

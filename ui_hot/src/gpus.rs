@@ -1,19 +1,24 @@
 //! The GPUs: what each is, what it does, and what is known of it.
 
 use warden_toolkit::egui::{Rect, Role, ScrollArea, Sense, Ui, UiBuilder, WidgetInfo, pos2, vec2};
-use warden_view::{Gpu, Selection};
+use warden_view::{Gpu, GpuState, Selection};
 
+use crate::board;
 use crate::control;
 use crate::paint::{self, Hand};
 use crate::scene::Scene;
-use crate::strip::{state_colour, state_word};
+use crate::strip::{idle, kept_for, state_colour, state_word};
 use crate::words;
 
 const CARD: f32 = 96.0;
+/// Nothing real stands behind it: said in full wherever there is a card for it.
+const SIMULATED: &str = "simulated";
+const MARK_GAP: f32 = 10.0;
 
 pub(crate) fn show(ui: &mut Ui, body: Rect, scene: &mut Scene<'_>) {
     let mut list = body;
     list.max.y -= scene.ink.theme.shape.line;
+    let panel = board::panel_of(&scene.ink, body);
     let gpus = scene.picture.gpus.clone();
     if gpus.is_empty() {
         let at = list.min + vec2(scene.ink.theme.spacing.pad, 28.0);
@@ -40,13 +45,13 @@ pub(crate) fn show(ui: &mut Ui, body: Rect, scene: &mut Scene<'_>) {
                 };
                 let min = pos2(list.left() + width * column as f32, top + CARD * nth as f32);
                 let rect = Rect::from_min_size(min, vec2(width, CARD));
-                card(ui, rect, scene, row * across + column, gpu);
+                card(ui, rect, panel, scene, (row * across + column, gpu));
             }
         }
     });
 }
 
-fn card(ui: &Ui, rect: Rect, scene: &mut Scene<'_>, at: usize, gpu: &Gpu) {
+fn card(ui: &Ui, rect: Rect, panel: Rect, scene: &mut Scene<'_>, (at, gpu): (usize, &Gpu)) {
     let contested = scene
         .picture
         .summary
@@ -58,7 +63,10 @@ fn card(ui: &Ui, rect: Rect, scene: &mut Scene<'_>, at: usize, gpu: &Gpu) {
     let selected = matches!(&scene.memory.selection, Selection::Gpu(id) if **id == *gpu.id);
     let response = ui.interact(rect, ui.scope_id().with(("gpu", &*gpu.id)), Sense::click());
     response.widget_info(|| {
-        let text = format!("{}, {}, {word}", words::gpu(gpu.index), gpu.name);
+        let mut text = format!("{}, {}, {word}", words::gpu(gpu.index), gpu.name);
+        if gpu.simulated {
+            text = format!("{text}, {SIMULATED}");
+        }
         WidgetInfo::selected(Role::ListItem, true, selected, text)
     });
     let ink = &scene.ink;
@@ -80,20 +88,37 @@ fn card(ui: &Ui, rect: Rect, scene: &mut Scene<'_>, at: usize, gpu: &Gpu) {
         filled,
     );
     let at = pos2(chip.right() + 10.0, y(22.0));
-    let name = if gpu.simulated {
-        format!("{} (simulated)", gpu.name)
-    } else {
-        gpu.name.to_string()
+    // The name gives way to the mark, never the mark to the name.
+    let dim = Hand::dim(ink);
+    let mark = match gpu.simulated {
+        true => MARK_GAP + paint::width(painter, SIMULATED, &dim),
+        false => 0.0,
     };
-    paint::left_within(painter, at, &name, &Hand::body(ink), right - at.x);
+    let named = paint::left_within(
+        painter,
+        at,
+        &gpu.name,
+        &Hand::body(ink),
+        right - at.x - mark,
+    );
+    if gpu.simulated {
+        let at = pos2(
+            (named.rect.right() + MARK_GAP).min(right - mark + MARK_GAP),
+            at.y,
+        );
+        paint::left(painter, at, SIMULATED, &dim);
+    }
     meters(ui, scene, gpu, left, right, y(48.0));
     let who = holders(scene, gpu);
     let at = pos2(left, y(72.0));
     paint::left_within(painter, at, &who, &Hand::dim(ink), right - left);
     painter.hline(rect.x_range(), rect.bottom() - 0.5, ink.rule());
-    control::focus(ui, ink, rect.shrink(4.0), &response);
+    control::focus_within(ui, ink, rect.shrink(4.0), panel, &response);
     if response.clicked() {
         scene.memory.selection = Selection::Gpu(gpu.id.to_string());
+    }
+    if named.elided {
+        response.on_hover_text(&*gpu.name);
     }
 }
 
@@ -141,14 +166,12 @@ fn holders(scene: &Scene<'_>, gpu: &Gpu) -> String {
     if !names.is_empty() {
         return format!("held by {}", names.join(", "));
     }
-    match gpu.since_ms {
-        Some(since) => {
-            format!(
-                "{} for {}",
-                state_word(gpu.state, false).0,
-                words::span(scene.now - since)
-            )
-        }
-        None => state_word(gpu.state, false).0.to_owned(),
+    let text = idle(scene, gpu);
+    if text.is_empty() {
+        return state_word(gpu.state, false).0.to_owned();
+    }
+    match kept_for(scene).filter(|_| gpu.state == GpuState::Kept) {
+        Some(waiter) => format!("{} {text}", waiter.client),
+        None => text,
     }
 }

@@ -5,6 +5,7 @@ use warden_toolkit::egui::{
 };
 use warden_view::{Dialog, Holder, LinkState, Selection, Target};
 
+use crate::board;
 use crate::control::{self, Button, Weight};
 use crate::keys;
 use crate::paint::{self, Hand};
@@ -20,8 +21,17 @@ pub(crate) fn list_id() -> Id {
     Id::unique("warden holders")
 }
 
-/// The count, and what is done to all of them.
-pub(crate) fn head(ui: &mut Ui, room: Rect, scene: &mut Scene<'_>) {
+/// How many there are, where that is known.
+pub(crate) fn count(scene: &Scene<'_>) -> String {
+    if scene.known() {
+        words::number(scene.picture.holders.len() as u64)
+    } else {
+        String::new()
+    }
+}
+
+/// What is done to all of them; before it their count, where the panel has its head to itself.
+pub(crate) fn head(ui: &mut Ui, room: Rect, scene: &mut Scene<'_>, alone: bool) {
     let y = room.center().y;
     let ink = &scene.ink;
     let acting = scene.acting;
@@ -38,14 +48,9 @@ pub(crate) fn head(ui: &mut Ui, room: Rect, scene: &mut Scene<'_>) {
     let left_of_force = pos2(room.right() - force.width(ui, ink) - 12.0, y);
     let was_reset = reset.left_of(ui, ink, left_of_force, id.with("reset"));
     let forced = force.left_of(ui, ink, at, id.with("force all"));
-    let count = scene.picture.holders.len();
     let hand = Hand::new(ink.title(), ink.text);
-    let text = if scene.known() {
-        words::number(count as u64)
-    } else {
-        String::new()
-    };
-    if paint::width(ui.painter(), &text, &hand) < was_reset.rect.left() - room.left() {
+    let text = count(scene);
+    if alone && paint::width(ui.painter(), &text, &hand) < was_reset.rect.left() - room.left() {
         paint::left(ui.painter(), pos2(room.left(), y), &text, &hand);
     }
     if forced
@@ -104,7 +109,8 @@ pub(crate) fn show(ui: &mut Ui, body: Rect, scene: &mut Scene<'_>) {
     });
     keys::remember_offset(ui, list_id(), output.state.clamped_offset().y);
     if response.has_focus() {
-        control::focus(ui, &scene.ink, list.shrink(4.0), &response);
+        let panel = board::panel_of(&scene.ink, body);
+        control::focus_within(ui, &scene.ink, list.shrink(4.0), panel, &response);
     }
 }
 

@@ -27,7 +27,7 @@ mod strip;
 mod timeline;
 
 use scene::Scene;
-use ui_kit::{control, ink, paint, scene, style, words};
+use ui_kit::{choice, control, ink, paint, scene, style, words};
 
 warden_manifest::manifest! {
     module: "ui_hot",

@@ -1,11 +1,14 @@
 //! A column that is filled from the top: what the panels on reload and settings are set in.
 
+use std::hash::{DefaultHasher, Hash, Hasher as _};
+
 use warden_toolkit::egui::epaint::RectShape;
 use warden_toolkit::egui::{
-    Color32, Id, Pos2, Rect, Response, Role, ScrollArea, Sense, Shape, StrokeKind, Ui, UiBuilder,
-    WidgetInfo, pos2, vec2,
+    Align, Color32, Id, Pos2, Rect, Response, Role, ScrollArea, Sense, Shape, StrokeKind, Ui,
+    UiBuilder, WidgetInfo, pos2, vec2,
 };
 
+use crate::board;
 use crate::control::{self, Button, Field, follow};
 use crate::ink::Ink;
 use crate::paint::{self, Hand, Set};
@@ -27,6 +30,8 @@ pub(crate) struct Page<'p, 's> {
     pub left: f32,
     pub right: f32,
     pub y: f32,
+    /// The whole panel, whose corners may be cut.
+    panel: Rect,
 }
 
 /// A panel's body as such a column, which scrolls. `name` tells its widgets from others.
@@ -55,6 +60,7 @@ pub(crate) fn scrolled<'s>(
             left: list.left() + scene.live.theme.spacing.pad,
             right: list.right() - 16.0,
             y: top,
+            panel: board::panel_of(&scene.live, body),
             scene,
         };
         fill(&mut page);
@@ -74,7 +80,30 @@ impl<'s> Page<'_, 's> {
             left,
             right,
             y: self.y,
+            panel: self.panel,
         }
+    }
+
+    /// Scrolls so far that what began at that height, and ends here, begins at the top.
+    pub fn reveal(&self, top: f32) {
+        let rect = Rect::from_min_max(pos2(self.left, top), pos2(self.right, self.y.max(top)));
+        self.ui.scroll_to_rect(rect, Some(Align::TOP));
+    }
+
+    /// Which of the rows, of whose faults these tell, has one that was not there when this was asked
+    /// last: the first of them.
+    pub fn came_up(&self, faults: impl Iterator<Item = Option<u64>>) -> Option<usize> {
+        let faults: Vec<Option<u64>> = faults.collect();
+        let id = self.id.with("faults");
+        let now: Vec<u64> = faults.iter().flatten().copied().collect();
+        // As types of std alone: this waits in egui's memory for the next frame, or generation.
+        let known = self.ui.ctx().data_mut(|data| {
+            let known = data.get_temp::<Vec<u64>>(id).unwrap_or_default();
+            data.insert_temp(id, now);
+            known
+        });
+        let is_new = |fault: &Option<u64>| fault.is_some_and(|fault| !known.contains(&fault));
+        faults.iter().position(is_new)
     }
 
     pub fn width(&self) -> f32 {
@@ -166,6 +195,18 @@ impl<'s> Page<'_, 's> {
     /// A line that unfolds and folds what is under it: the triangle at its left at
     /// that height, its surface, its focus. Gives whether it was pressed.
     pub fn fold(&self, rect: Rect, y: f32, name: &str, spoken: &str, open: bool) -> Response {
+        self.fold_on(rect, rect.expand2(vec2(6.0, 0.0)), y, name, (spoken, open))
+    }
+
+    /// The same on a surface of another size.
+    pub fn fold_on(
+        &self,
+        rect: Rect,
+        surface: Rect,
+        y: f32,
+        name: &str,
+        (spoken, open): (&str, bool),
+    ) -> Response {
         let id = self.id.with(name);
         let response = self.ui.interact(rect, id, Sense::click());
         response.widget_info(|| WidgetInfo::labeled(Role::DisclosureTriangle, true, spoken));
@@ -174,7 +215,8 @@ impl<'s> Page<'_, 's> {
         });
         let ink = &self.ink;
         if response.hovered() {
-            self.ui.painter().rect_filled(rect, 0.0, ink.row_hovered);
+            let painter = self.ui.painter();
+            painter.rect_filled(surface, 0.0, ink.row_hovered);
         }
         let colour = if response.hovered() {
             ink.accent
@@ -183,8 +225,9 @@ impl<'s> Page<'_, 's> {
         };
         let centre = pos2(rect.left() + 6.0, y);
         triangle(self.ui, centre, open, colour);
-        // The ring keeps clear of what is written.
-        control::focus(self.ui, ink, rect.shrink2(vec2(-8.0, 3.0)), &response);
+        // The ring keeps clear of what is written, of the next row and of the panel's corners.
+        let ring = rect.expand2(vec2(6.0, -4.0));
+        control::focus_within(self.ui, ink, ring, self.panel, &response);
         follow(response)
     }
 
@@ -255,6 +298,13 @@ impl<'s> Page<'_, 's> {
             self.text(rect.left_center(), &text, &dim, rect.width());
         }
     }
+}
+
+/// A number for a fault, by which [`Page::came_up`] knows it again.
+pub(crate) fn fault_of(said: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    said.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn triangle(ui: &Ui, centre: Pos2, open: bool, colour: Color32) {

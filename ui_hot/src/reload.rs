@@ -10,7 +10,9 @@ mod restart;
 mod said;
 
 use warden_toolkit::egui::{Color32, Key, Modifiers, Rect, Response, Ui, pos2, vec2};
-use warden_view::{Action, Module, ModuleKind, ModuleState, OpenModule, ReloadFolds, Stage};
+use warden_view::{
+    Action, GenerationState, Module, ModuleKind, ModuleState, OpenModule, ReloadFolds, Stage,
+};
 
 use crate::control::{self, Button, Weight};
 use crate::page::{self, Page};
@@ -35,6 +37,40 @@ pub(crate) fn stage_word(stage: Stage) -> &'static str {
         Stage::Probation => "probation",
         Stage::Run => "run",
     }
+}
+
+/// What became of the attempt that failed, in a few words; what runs beside it is another matter.
+pub(crate) fn failed_word(module: &Module) -> String {
+    let Some(failure) = &module.failure else {
+        return "failed".to_owned();
+    };
+    match (module.kind, failure.stage) {
+        (ModuleKind::Theme | ModuleKind::Settings, _) => "not taken".to_owned(),
+        (ModuleKind::Code, Stage::Build) => "build failed".to_owned(),
+        (_, Stage::Probation | Stage::Run) => match taken_back(module) {
+            Some(number) => format!("{number:02} taken back"),
+            None => "taken back".to_owned(),
+        },
+        (_, stage) => format!("refused at {}", stage_word(stage)),
+    }
+}
+
+/// The generation that was taken back last.
+fn taken_back(module: &Module) -> Option<u32> {
+    let row = module.history.iter().find(|row| {
+        matches!(
+            row.state,
+            GenerationState::RolledBack | GenerationState::Quarantined
+        )
+    })?;
+    Some(row.number).filter(|number| *number > 0)
+}
+
+/// A number for what a module failed with, which another failure does not have.
+fn fault(module: &Module) -> Option<u64> {
+    let failure = module.failure.as_ref()?;
+    let said = (&module.name, failure.at_ms, &failure.message);
+    Some(page::fault_of(&said))
 }
 
 pub(crate) fn head(ui: &mut Ui, room: Rect, scene: &mut Scene<'_>) {
@@ -78,10 +114,25 @@ fn modules(page: &mut Page<'_, '_>) {
         return;
     }
     let open = open_module(&page.scene.memory.reload, &reload.modules);
+    let came_up = page.came_up(reload.modules.iter().map(fault));
+    // Of several that failed in a row, the one that is unfolded for it stays in sight.
+    let came_up = came_up.map(|at| match open {
+        Some(open)
+            if page.scene.memory.reload.module == OpenModule::Needy
+                && reload.modules[open].failure.is_some() =>
+        {
+            open
+        }
+        _ => at,
+    });
     for (at, module) in reload.modules.iter().enumerate() {
+        let top = page.y;
         let mut part = page.part(page.left, page.right, &module.name);
         self::module(&mut part, module, open == Some(at), at == 0);
         page.y = part.y;
+        if came_up == Some(at) {
+            page.reveal(top);
+        }
     }
 }
 
@@ -148,7 +199,10 @@ fn parts(page: &mut Page<'_, '_>, module: &Module) {
     if let Some(mismatch) = &module.restart_offered {
         restart::offer(page, module, mismatch);
     }
-    if module.kind != ModuleKind::Code && module.failure.is_none() {
+    if module.kind == ModuleKind::Broker {
+        controls::of_broker(page, module);
+    }
+    if module.kind.is_file() && module.failure.is_none() {
         let text = "It goes live when it is saved. Reload reads it again at once.";
         page.paragraph(text, &Hand::dim(&page.ink));
         page.y += 4.0;
@@ -191,7 +245,7 @@ fn state(page: &Page<'_, '_>, module: &Module) -> (String, Color32, bool) {
                 .map_or("starting", |(stage, _)| stage_word(stage));
             (stage.to_owned(), ink.accent, true)
         }
-        ModuleState::Failed => ("failed".to_owned(), ink.alarm, true),
+        ModuleState::Failed => (failed_word(module), ink.alarm, true),
         ModuleState::Down => ("down".to_owned(), ink.alarm, true),
         ModuleState::Fixed => ("linked in".to_owned(), ink.dim, false),
     }
@@ -211,12 +265,16 @@ fn row(page: &mut Page<'_, '_>, module: &Module, open: bool) -> Response {
     if open {
         page.ui.painter().rect_filled(band, 0.0, ink.raised);
     }
-    let mut spoken = format!("{}, generation {}, {word}", module.name, module.generation);
+    let runs = if runs_on(module) { " runs" } else { "" };
+    let mut spoken = format!(
+        "{}, generation {}{runs}, {word}",
+        module.name, module.generation
+    );
     if module.newer && word != NEWER {
         spoken = format!("{spoken}, {NEWER}");
     }
     let y = rect.top() + 20.0;
-    let response = page.fold(rect, y, "fold", &spoken, open);
+    let response = page.fold_on(rect, band, y, "fold", (&spoken, open));
     let left = rect.left() + 20.0;
     let since = since(page, module);
     let generation = generation_word(module);
@@ -259,13 +317,20 @@ fn row(page: &mut Page<'_, '_>, module: &Module, open: bool) -> Response {
 const NEWER: &str = "new build available";
 
 fn generation_word(module: &Module) -> String {
-    if module.generation == 0 && module.kind != ModuleKind::Code {
+    if module.generation == 0 && module.kind.is_file() {
         "defaults".to_owned()
     } else if module.generation == 0 {
         "no gen".to_owned()
+    } else if runs_on(module) {
+        format!("gen {:02} runs", module.generation)
     } else {
         format!("gen {:02}", module.generation)
     }
+}
+
+/// A newer one failed, and this one runs on.
+fn runs_on(module: &Module) -> bool {
+    module.state == ModuleState::Failed && module.generation > 0 && !module.kind.is_file()
 }
 
 /// Since when it runs, and that old generations stay mapped: the count of them is no secret.

@@ -6,7 +6,8 @@ mod row;
 use warden_toolkit::egui::{Id, Rect, Role, Ui, pos2};
 use warden_view::{Action, Form, Setting, SettingsFile};
 
-use crate::control::{Button, Choice};
+use crate::choice::Choice;
+use crate::control::Button;
 use crate::page::{self, LINE, Page};
 use crate::paint::{self, Hand};
 use crate::scene::Scene;
@@ -57,11 +58,25 @@ fn files(page: &mut Page<'_, '_>) {
         page.paragraph(text, &Hand::dim(&page.ink));
         return;
     }
-    for file in files.iter() {
+    let came_up = came_up(page, files);
+    for (at, file) in files.iter().enumerate() {
+        let top = page.y;
         let mut part = page.part(page.left, page.right, &file.name);
         self::file(&mut part, file);
         page.y = part.y + 12.0;
+        if came_up == Some(at) {
+            page.reveal(top);
+        }
     }
+}
+
+/// The file that has broken since the panel was drawn last.
+fn came_up(page: &Page<'_, '_>, files: &[SettingsFile]) -> Option<usize> {
+    let fault = |file: &SettingsFile| {
+        let is_broken = !file.locked.is_empty() && !file.path.is_empty();
+        is_broken.then(|| page::fault_of(&(&file.name, &file.locked)))
+    };
+    page.came_up(files.iter().map(fault))
 }
 
 fn file(page: &mut Page<'_, '_>, file: &SettingsFile) {

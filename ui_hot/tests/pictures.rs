@@ -4,6 +4,7 @@
 mod sample;
 mod stage;
 
+use warden_toolkit::egui::{Key, Modifiers};
 use warden_toolkit::egui_kittest::SnapshotResults;
 use warden_view::{
     Dialog, Draft, Layout, LinkState, Node, NodeKind, OpenModule, Panel, Picture, ReloadFolds,
@@ -74,6 +75,31 @@ fn busy() {
 }
 
 #[test]
+fn draining() {
+    let memory = UiMemory {
+        selection: Selection::Gpu(sample::gpu_id(1).to_string()),
+        ..in_front(Panel::Gpus)
+    };
+    let (mut results, picture) = (SnapshotResults::new(), sample::draining());
+    add(
+        &mut results,
+        "draining-1280",
+        &THEMES,
+        SMALL,
+        &picture,
+        &memory,
+    );
+    add(
+        &mut results,
+        "draining-1920",
+        &THEMES,
+        LARGE,
+        &picture,
+        &memory,
+    );
+}
+
+#[test]
 fn busy_large() {
     both("busy-1920", LARGE, &sample::busy(), &selected());
 }
@@ -123,12 +149,58 @@ fn events() {
 
 #[test]
 fn reload() {
-    both(
-        "reload-1280",
-        SMALL,
-        &sample::reload::failed(),
-        &in_front(Panel::Reload),
-    );
+    let mut results = SnapshotResults::new();
+    let memory = in_front(Panel::Reload);
+    for (name, size) in [("reload-1280", SMALL), ("reload-1920", LARGE)] {
+        let picture = sample::reload::failed();
+        add(&mut results, name, &THEMES, size, &picture, &memory);
+    }
+}
+
+#[test]
+fn render_code_on_probation() {
+    let (mut results, memory) = (SnapshotResults::new(), UiMemory::default());
+    for (name, size) in [("probation-1280", SMALL), ("probation-900", NARROW)] {
+        let picture = sample::reload::probation();
+        add(&mut results, name, &THEMES, size, &picture, &memory);
+    }
+}
+
+/// What has the keyboard is ringed, and the ring follows the corners.
+#[test]
+fn focus() {
+    const CTRL: Modifiers = Modifiers {
+        ctrl: true,
+        command: true,
+        ..Modifiers::NONE
+    };
+    let mut results = SnapshotResults::new();
+    for (name, modifiers, key) in [
+        ("strip", Modifiers::NONE, Key::Tab),
+        ("queue", CTRL, Key::Num2),
+        ("holders", CTRL, Key::Num3),
+        ("reload", CTRL, Key::Num7),
+    ] {
+        for theme in THEMES {
+            let memory = UiMemory::default();
+            let mut window = stage::drawn(SMALL, sample::busy(), sample::theme(theme), memory);
+            window.key_press_modifiers(modifiers, key);
+            window.run();
+            results.add(window.try_snapshot(format!("focus-{name}-1280-{theme}")));
+        }
+    }
+}
+
+#[test]
+fn kept_and_simulated() {
+    let (mut results, kept) = (SnapshotResults::new(), sample::kept());
+    let gpus = in_front(Panel::Gpus);
+    add(&mut results, "kept-1280", &THEMES, SMALL, &kept, &gpus);
+    let mut long = sample::long();
+    long.gpus = long.gpus.iter().take(2).cloned().collect();
+    for (name, size) in [("simulated-1280", SMALL), ("simulated-1920", LARGE)] {
+        add(&mut results, name, &THEMES, size, &long, &gpus);
+    }
 }
 
 /// The window with the settings in front.
@@ -323,6 +395,26 @@ fn reload_success() {
         ..ReloadFolds::default()
     };
     reload_state("success", &sample::busy(), &folds);
+}
+
+#[test]
+fn reload_broker() {
+    let folds = ReloadFolds {
+        module: OpenModule::Named("broker".to_owned()),
+        ..ReloadFolds::default()
+    };
+    let mut results = SnapshotResults::new();
+    for (name, picture) in [
+        ("newer", sample::reload::program_newer()),
+        ("off", sample::reload::program_off()),
+        ("refused", sample::reload::program_refused()),
+    ] {
+        for (place, docked, size) in [("wide", false, WIDE), ("docked", true, DOCKED)] {
+            let name = format!("reload-broker-{name}-{place}");
+            let memory = reload_panel(docked, folds.clone());
+            add(&mut results, &name, &THEMES, size, &picture, &memory);
+        }
+    }
 }
 
 #[test]

@@ -252,7 +252,7 @@ fn what_was_taken_back_tells_why() {
 #[test]
 fn arrows_step_through_the_history_and_the_light_shows_beside_a_failure() {
     let mut window = panel(sample::reload::rolled_back());
-    window.get_by_label("render code, generation 7, failed, new build available");
+    window.get_by_label("render code, generation 7 runs, 08 taken back, new build available");
     let row = |window: &Window, name: &str| window.get_by_label_contains(name).is_focused();
     for _ in 0..80 {
         if row(&window, "generation 08, ") {

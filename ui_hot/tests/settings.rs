@@ -95,7 +95,12 @@ fn every_setting_is_there_with_its_meaning_and_is_reached_by_tab() {
     for setting in files.iter().flat_map(|file| file.keys.iter()) {
         window.get_by_role_and_label(
             Role::Row,
-            &format!("{}, {}. {}", setting.key, setting.value, setting.meaning),
+            &format!(
+                "{}, {}. {}",
+                setting.key,
+                setting.value,
+                setting.meaning.replace('`', "")
+            ),
         );
     }
     step_to(&mut window, "Policy vram_reserve_mib");

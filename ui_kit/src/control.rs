@@ -170,6 +170,14 @@ fn surface(ink: &Ink<'_>, response: &Response, enabled: bool) -> Color32 {
     }
 }
 
+/// The same within a frame whose corners may be cut.
+pub fn focus_within(ui: &Ui, ink: &Ink<'_>, rect: Rect, frame: Rect, response: &Response) {
+    if response.has_focus() {
+        let ring = ink.strong(ink.text);
+        paint::ring(ui.painter(), rect.expand(2.0), frame, ink, ring);
+    }
+}
+
 /// A ring around what has the keyboard's focus.
 pub fn focus(ui: &Ui, ink: &Ink<'_>, rect: Rect, response: &Response) {
     if response.has_focus() {
@@ -255,6 +263,35 @@ pub fn copyable(
     rect
 }
 
+/// An id in full, from this corner on as many lines as that takes; copied by a click. Gives what it
+/// took.
+pub fn copyable_whole(
+    ui: &Ui,
+    ink: &Ink<'_>,
+    corner: Pos2,
+    (whole, room): (&str, f32),
+    actions: &mut Vec<Action>,
+) -> Rect {
+    let hand = Hand::new(ink.mono(), ink.text);
+    let id = ui.scope_id().with(("copy whole", whole));
+    // Where it was in the frame before: it is set in the colour that this tells.
+    let hovered = ui.ctx().read_response(id).is_some_and(|was| was.hovered());
+    let hand = hand.coloured(if hovered { ink.accent } else { ink.text });
+    let rect = paint::unbroken(ui.painter(), corner, whole, &hand, room);
+    let response = ui
+        .interact(rect, id, Sense::click())
+        .on_hover_cursor(CursorIcon::PointingHand)
+        .on_hover_text("click to copy");
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("Copy {whole}")));
+    focus(ui, ink, rect, &response);
+    if response.clicked() {
+        actions.push(Action::CopyText {
+            text: whole.to_owned(),
+        });
+    }
+    rect
+}
+
 /// A command to copy: a field with the line in it, and a button. Gives what it took.
 pub fn command(
     ui: &Ui,
@@ -294,97 +331,6 @@ pub fn follow(response: Response) -> Response {
         response.scroll_to_me(None);
     }
     response
-}
-
-/// One of several, side by side.
-#[derive(Clone, Copy, Debug)]
-pub struct Choice<'a> {
-    /// For the focus; see [`Self::id_of`].
-    pub id: Id,
-    /// The accessible name of the whole, which those of its parts begin with.
-    pub name: &'a str,
-    /// Each in a word, and what it means; that may be empty.
-    pub of: &'a [(&'a str, &'a str)],
-    /// Which one it is now.
-    pub chosen: Option<usize>,
-    /// Whether another can be chosen.
-    pub enabled: bool,
-}
-
-impl Choice<'_> {
-    /// The part of that place.
-    #[must_use]
-    pub fn id_of(id: Id, place: usize) -> Id {
-        id.with(place)
-    }
-
-    /// How wide it will be.
-    pub fn width(&self, ui: &Ui, ink: &Ink<'_>) -> f32 {
-        let parts = self.of.iter().map(|(word, _)| Self::part(ui, ink, word));
-        parts.sum::<f32>() - ink.theme.shape.line * self.of.len().saturating_sub(1) as f32
-    }
-
-    fn part(ui: &Ui, ink: &Ink<'_>, word: &str) -> f32 {
-        (paint::width(ui.painter(), word, &Hand::label(ink, ink.text)) + 18.0).ceil()
-    }
-
-    /// Right of this point, centred on its height. Gives what it took, and which other one was
-    /// pressed.
-    pub fn show(self, ui: &Ui, ink: &Ink<'_>, at: Pos2) -> (Rect, Option<usize>) {
-        let mut pressed = None;
-        let height = ink.theme.spacing.button;
-        let mut whole = Rect::from_min_size(pos2(at.x, at.y - height / 2.0), vec2(0.0, height));
-        let mut x = at.x;
-        for (place, (word, hint)) in self.of.iter().enumerate() {
-            let size = vec2(Self::part(ui, ink, word), height);
-            let rect = Rect::from_min_size(pos2(x, whole.top()), size);
-            let response = self.show_part(ui, ink, rect, place, word);
-            if response.clicked() && self.chosen != Some(place) {
-                pressed = Some(place);
-            }
-            let response = follow(response);
-            if !hint.is_empty() {
-                response.on_hover_text(*hint);
-            }
-            whole.max.x = rect.right();
-            x = rect.right() - ink.theme.shape.line;
-        }
-        (whole, pressed)
-    }
-
-    fn show_part(&self, ui: &Ui, ink: &Ink<'_>, rect: Rect, place: usize, word: &str) -> Response {
-        let chosen = self.chosen == Some(place);
-        let sense = if self.enabled {
-            Sense::click()
-        } else {
-            Sense::hover()
-        };
-        let response = ui.interact(rect, Self::id_of(self.id, place), sense);
-        let name = format!("{}: {}", self.name, word.to_lowercase());
-        response
-            .widget_info(|| WidgetInfo::selected(Role::RadioButton, self.enabled, chosen, &name));
-        let colour = match (self.enabled, chosen) {
-            (false, _) => ink.dim,
-            (true, true) => ink.accent,
-            (true, false) => ink.text,
-        };
-        let fill = match () {
-            () if self.enabled && response.hovered() => ink.hovered,
-            () if chosen => ink.raised,
-            () => ink.panel,
-        };
-        let painter = ui.painter();
-        let line = ink.outline(ink.line_strong.gamma_multiply(0.7));
-        let corner = ink.theme.shape.rounding;
-        painter.rect(rect, corner, fill, line, StrokeKind::Inside);
-        if chosen {
-            let mark = Rect::from_min_max(rect.left_bottom() - vec2(0.0, 3.0), rect.max);
-            painter.rect_filled(mark, 0.0, colour);
-        }
-        paint::centred(painter, rect.center(), word, &Hand::label(ink, colour));
-        focus(ui, ink, rect, &response);
-        response
-    }
 }
 
 /// A field to type in.

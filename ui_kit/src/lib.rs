@@ -7,6 +7,7 @@
 
 use warden_toolkit as _;
 
+pub mod choice;
 pub mod control;
 pub mod ink;
 pub mod keys;

@@ -3,7 +3,8 @@
 
 use warden_toolkit::egui::text::{LayoutJob, TextFormat, TextWrapping};
 use warden_toolkit::egui::{
-    Align2, Color32, FontId, Painter, Pos2, Rect, Shape, Stroke, StrokeKind, Vec2, pos2, vec2,
+    Align2, Color32, FontFamily, FontId, Painter, Pos2, Rect, Shape, Stroke, StrokeKind, Vec2,
+    pos2, vec2,
 };
 
 use crate::ink::Ink;
@@ -189,14 +190,45 @@ pub fn right_within(painter: &Painter, at: Pos2, line: &str, hand: &Hand, width:
     fit(painter, at, Align2::RIGHT_CENTER, line, hand, width)
 }
 
-/// Several lines of text, wrapped. Gives what they took.
+/// Several lines of text, wrapped; what stands between backticks is set as code, without them. Gives
+/// what they took.
 pub fn paragraph(painter: &Painter, at: Pos2, text: &str, hand: &Hand, width: f32) -> Rect {
-    let galley = painter.layout(
-        text.to_owned(),
-        hand.font.clone(),
-        hand.colour,
-        width.max(20.0),
-    );
+    let mut job = prose(text, hand);
+    job.wrap.max_width = width.max(20.0);
+    let galley = painter.layout_job(job);
+    let rect = Rect::from_min_size(at, galley.size());
+    painter.galley(at, galley, hand.colour);
+    rect
+}
+
+/// Text with its code. What is code as a whole keeps its backticks, and so does a text in which they
+/// are no pairs.
+fn prose(text: &str, hand: &Hand) -> LayoutJob {
+    let plain = hand.format();
+    let ticks = text.matches('`').count();
+    if ticks % 2 == 1 || plain.font_id.family == FontFamily::Monospace {
+        return LayoutJob::single_section(text.to_owned(), plain);
+    }
+    let code = TextFormat {
+        font_id: FontId::new(plain.font_id.size, FontFamily::Monospace),
+        ..plain.clone()
+    };
+    let mut job = LayoutJob::default();
+    for (at, part) in text.split('`').enumerate() {
+        if !part.is_empty() {
+            let format = if at % 2 == 1 { &code } else { &plain };
+            job.append(part, 0.0, format.clone());
+        }
+    }
+    job
+}
+
+/// A word of any length, broken wherever a line ends. Gives what it took.
+pub fn unbroken(painter: &Painter, at: Pos2, word: &str, hand: &Hand, width: f32) -> Rect {
+    let mut job = LayoutJob::single_section(word.to_owned(), hand.format());
+    job.wrap.max_width = width.max(20.0);
+    job.wrap.break_anywhere = true;
+    let galley = painter.layout_job(job);
     let rect = Rect::from_min_size(at, galley.size());
     painter.galley(at, galley, hand.colour);
     rect
@@ -245,14 +277,52 @@ pub fn mend_corner(painter: &Painter, rect: Rect, ink: &Ink<'_>) {
 
 fn cut_corners(rect: Rect, cut: f32) -> Vec<Pos2> {
     let cut = cut.min(rect.width() / 2.0).min(rect.height() / 2.0);
+    corners(rect, cut, cut)
+}
+
+/// Clockwise, with so much cut off at the top left and at the bottom right.
+fn corners(rect: Rect, top_left: f32, bottom_right: f32) -> Vec<Pos2> {
     vec![
-        pos2(rect.left() + cut, rect.top()),
+        pos2(rect.left() + top_left, rect.top()),
         pos2(rect.right(), rect.top()),
-        pos2(rect.right(), rect.bottom() - cut),
-        pos2(rect.right() - cut, rect.bottom()),
+        pos2(rect.right(), rect.bottom() - bottom_right),
+        pos2(rect.right() - bottom_right, rect.bottom()),
         pos2(rect.left(), rect.bottom()),
-        pos2(rect.left(), rect.top() + cut),
+        pos2(rect.left(), rect.top() + top_left),
     ]
+}
+
+/// A ring in a frame that [`frame`] drew: where the frame's corners are cut, it follows them.
+pub fn ring(painter: &Painter, rect: Rect, frame: Rect, ink: &Ink<'_>, line: Stroke) {
+    let inside = rect.shrink(line.width / 2.0);
+    let (top_left, bottom_right) = ring_cuts(inside, frame, ink.theme.shape.cut, line.width);
+    if top_left <= 0.0 && bottom_right <= 0.0 {
+        let corner = ink.theme.shape.rounding;
+        painter.rect_stroke(rect, corner, line, StrokeKind::Inside);
+        return;
+    }
+    let most = (inside.width() / 2.0).min(inside.height() / 2.0).max(0.0);
+    let [top_left, bottom_right] = [top_left, bottom_right].map(|cut| cut.clamp(0.0, most));
+    painter.add(Shape::closed_line(
+        corners(inside, top_left, bottom_right),
+        line,
+    ));
+}
+
+/// How much of a ring's corners must go for it to stay clear of the frame's cuts; none where they are
+/// not above zero.
+fn ring_cuts(ring: Rect, frame: Rect, cut: f32, line: f32) -> (f32, f32) {
+    if cut <= 0.0 {
+        return (0.0, 0.0);
+    }
+    // A cut at 45 degrees is where the distances from both sides add up to it.
+    let clear = cut + (2.0 + line / 2.0) * std::f32::consts::SQRT_2;
+    let from_top_left = ring.min - frame.min;
+    let from_bottom_right = frame.max - ring.max;
+    (
+        clear - from_top_left.x - from_top_left.y,
+        clear - from_bottom_right.x - from_bottom_right.y,
+    )
 }
 
 /// The rule under a head; double where the theme has double rules.
@@ -389,4 +459,39 @@ pub fn turn(painter: &Painter, centre: Pos2, radius: f32, stroke: Stroke) {
         tip + vec2(-0.6, 3.6),
     ];
     painter.add(Shape::convex_polygon(head, stroke.color, Stroke::NONE));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "any colour will do")]
+    fn code_is_set_as_code_and_loses_its_backticks() {
+        let body = FontId::new(13.0, FontFamily::Proportional);
+        let hand = Hand::new(body, Color32::from_gray(200));
+        let job = prose("a file of `themes/` by its name", &hand);
+        assert_eq!(job.text, "a file of themes/ by its name");
+        let mono: Vec<&str> = job
+            .sections
+            .iter()
+            .filter(|section| section.format.font_id.family == FontFamily::Monospace)
+            .map(|section| &job.text[section.byte_range.start.0..section.byte_range.end.0])
+            .collect();
+        assert_eq!(mono, ["themes/"]);
+        assert_eq!(prose("an odd ` stays", &hand).text, "an odd ` stays");
+        let code = Hand::new(FontId::new(13.0, FontFamily::Monospace), Color32::WHITE);
+        assert_eq!(prose("let `x`", &code).text, "let `x`");
+    }
+
+    #[test]
+    fn a_ring_is_cut_where_its_frame_is() {
+        let frame = Rect::from_min_max(pos2(0.0, 0.0), pos2(400.0, 200.0));
+        let (top_left, bottom_right) = ring_cuts(frame.shrink(3.0), frame, 14.0, 2.0);
+        assert!(top_left > 8.0 && bottom_right > 8.0);
+        let below_the_head = Rect::from_min_max(pos2(3.0, 39.0), pos2(397.0, 197.0));
+        let (top_left, bottom_right) = ring_cuts(below_the_head, frame, 14.0, 2.0);
+        assert!(top_left <= 0.0 && bottom_right > 8.0);
+        assert_eq!(ring_cuts(frame, frame, 0.0, 2.0), (0.0, 0.0));
+    }
 }

@@ -122,6 +122,11 @@ fn civil(days: i64) -> (i64, i64, i64) {
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
+/// A sentence as it is spoken: without the marks that set code apart.
+pub fn spoken(sentence: &str) -> String {
+    sentence.replace('`', "")
+}
+
 /// `1 waiter`, `7 waiters`.
 pub fn counted(n: usize, one: &str, many: &str) -> String {
     format!("{} {}", number(n as u64), if n == 1 { one } else { many })

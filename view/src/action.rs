@@ -53,6 +53,13 @@ pub enum Action {
         /// From now on.
         mode: Watch,
     },
+    /// Say whether a module may take new code from now on.
+    Allow {
+        /// A [`crate::Module::name`].
+        module: Text,
+        /// From now on.
+        allowed: bool,
+    },
     /// Save everything, build the whole window program and execute it in place. The broker is a
     /// process of its own and notices nothing.
     WarmRestart,

@@ -30,7 +30,7 @@ pub use memory::{
     Column, Dialog, Draft, OpenDiagnostic, OpenModule, ReloadFolds, Selection, Sort, UiMemory,
 };
 pub use picture::{Clock, Picture, Rules, Summary, Text, ThemeName, Window};
-pub use queue::{Gpu, GpuState, Holder, Waiter, Why, WhyCode};
+pub use queue::{Draining, Gpu, GpuState, Holder, Waiter, Why, WhyCode};
 pub use reload::{
     Change, Diagnostic, Difference, Failure, Fate, GenerationRow, GenerationState, Level,
     Migration, Mismatch, Module, ModuleKind, ModuleState, Probation, Progress, Reload, Restart,

@@ -31,6 +31,19 @@ pub struct Gpu {
     pub leases: Arc<[Text]>,
     /// Since when it is in this state, where that is known.
     pub since_ms: Option<i64>,
+    /// What was taken from a process that may still use it: of several the first.
+    pub draining: Option<Draining>,
+}
+
+/// A lease that was taken, and whose GPU goes to nobody until its process is gone.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Draining {
+    /// Who held it, in words.
+    pub client: Text,
+    /// The process.
+    pub pid: u32,
+    /// Then the GPU is granted on, whatever the process does.
+    pub until_ms: Option<i64>,
 }
 
 /// What a GPU is doing.

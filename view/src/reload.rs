@@ -59,6 +59,8 @@ pub struct Module {
     /// What happens when the file changes by itself; `None` where there is nothing to choose, as for
     /// files of settings, which go live when they are saved.
     pub watch: Option<Watch>,
+    /// Whether new code may be taken at all; `None` where nobody decides that.
+    pub allowed: Option<bool>,
     /// Why the last attempt left the running generation in place.
     pub failure: Option<Failure>,
     /// What the compiler said in the last attempt, errors first. Without an error: its warnings.
@@ -260,10 +262,20 @@ pub enum ModuleKind {
     /// A dynamic library.
     #[default]
     Code,
+    /// The broker's own program: a process of its own, which becomes another in place.
+    Broker,
     /// A theme.
     Theme,
     /// Any other file of settings.
     Settings,
+}
+
+impl ModuleKind {
+    /// Whether it is a file that goes live when it is saved.
+    #[must_use]
+    pub fn is_file(self) -> bool {
+        matches!(self, Self::Theme | Self::Settings)
+    }
 }
 
 /// How a module stands.

@@ -1,5 +1,6 @@
 //! How everything is built: one package selection, one set of flags, one environment.
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
@@ -11,6 +12,9 @@ const SELECTION: [&str; 3] = ["--workspace", "--exclude", "xtask"];
 
 /// What the window loads and does not link: plain library packages, built as cdylibs.
 const HOT_MODULES: [&str; 2] = ["ui_hot", "palette"];
+
+/// Where benchmarks are built: for release, with no flags at all.
+const BENCH_TARGET: &str = "target-bench";
 
 /// Flags from outside would build another toolkit than the one that a running window has mapped.
 const FOREIGN_FLAGS: [&str; 3] = [
@@ -56,7 +60,7 @@ pub fn bench(package: &str, name: &str, feature: &str) -> Result<Vec<Value>> {
             "--features",
             feature,
         ])
-        .args(["--target-dir", "target-bench"])
+        .args(["--target-dir", BENCH_TARGET])
         .env("RUSTFLAGS", "")
         .stderr(Stdio::inherit());
     let line = shown(&command);
@@ -75,6 +79,38 @@ pub fn bench(package: &str, name: &str, feature: &str) -> Result<Vec<Value>> {
         bail!("`{line}` printed no result:\n{text}");
     }
     Ok(results)
+}
+
+/// Builds one program of a package as a benchmark of it is built, and says where it is.
+///
+/// # Errors
+/// When the build fails.
+pub fn release(package: &str, selection: &[&str], program: &str) -> Result<PathBuf> {
+    refuse_foreign_flags()?;
+    let mut command = plain("build");
+    command
+        .args(["--locked", "--quiet", "--release", "--package", package])
+        .args(selection)
+        .args(["--target-dir", BENCH_TARGET])
+        .env("RUSTFLAGS", "");
+    expect_success(&mut command)?;
+    Ok(checkout().join(BENCH_TARGET).join("release").join(program))
+}
+
+/// Builds a program of `xtask/peers`, optimised, with dependencies of its own, and says where it is.
+///
+/// # Errors
+/// When the build fails.
+pub fn peer(name: &str) -> Result<PathBuf> {
+    let target = checkout().join(BENCH_TARGET).join(name);
+    let mut command = plain("build");
+    command
+        .args(["--locked", "--quiet", "--release", "--manifest-path"])
+        .arg(checkout().join("xtask/peers").join(name).join("Cargo.toml"))
+        .env("CARGO_TARGET_DIR", &target)
+        .env("RUSTFLAGS", "");
+    expect_success(&mut command)?;
+    Ok(target.join("release").join(name))
 }
 
 /// Builds every program and the hot libraries.

@@ -7,6 +7,7 @@ mod bench;
 mod build;
 mod demo;
 mod docs;
+mod interrupt;
 mod run;
 mod shots;
 mod system;
@@ -32,7 +33,8 @@ enum Command {
     Test(test::Options),
     /// Measure, and print each figure beside its budget.
     Bench(bench::Options),
-    /// Run the long tests: thousands of reloads, one in ten poisoned.
+    /// Run the long tests: thousands of reloads, one in ten poisoned; large worlds; a thousand
+    /// crashes of the broker.
     Torture(torture::Options),
     /// Write the pages that are made of types.
     Docs,

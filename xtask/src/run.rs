@@ -3,14 +3,20 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
+use warden_tests::process::{Process, until};
 use warden_tests::{Display, Picture, Window, program};
 
 use crate::demo::Demo;
+use crate::interrupt::Interrupts;
 use crate::{build, system};
 
 /// A cold start under a software renderer on a busy machine takes some seconds.
 const LIVE_WITHIN: Duration = Duration::from_secs(60);
+/// How often a window beside a demo is looked at, as the demo looks at its own processes.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long a window may take to end.
+const GRACE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, clap::Args)]
 pub struct Options {
@@ -40,7 +46,10 @@ pub fn run(options: &Options) -> Result<()> {
             shot.theme.clone_from(&options.theme);
             shot.arguments.clone_from(&options.arguments);
             let picture = if options.demo {
-                shot.of_demo(&Demo::start()?)?
+                let interrupts = Interrupts::take()?;
+                let picture = shot.of_demo(&Demo::start()?);
+                no_interrupt(&interrupts)?;
+                picture?
             } else {
                 shot.of_default()?
             };
@@ -66,17 +75,39 @@ fn open(options: &Options) -> Result<()> {
     system::ready_for_window()?;
     build::programs()?;
     let mut command = program("warden-dashboard")?;
-    let _demo = if options.demo {
-        let demo = Demo::start()?;
-        command.arg("--data-dir").arg(demo.data_dir());
-        Some(demo)
-    } else {
-        None
-    };
     if let Some(theme) = &options.theme {
         command.args(["--theme", theme]);
     }
-    build::expect_success(command.args(&options.arguments))
+    command.args(&options.arguments);
+    if !options.demo {
+        return build::expect_success(&mut command);
+    }
+    // Before the demo, whose processes and folder are ended and removed whatever ends this.
+    let interrupts = Interrupts::take()?;
+    let demo = Demo::start()?;
+    no_interrupt(&interrupts)?;
+    command.arg("--data-dir").arg(demo.data_dir());
+    let mut window = Process::start(&mut command)?;
+    while window.is_running() {
+        let Some(signal) = interrupts.within(LOOK) else {
+            continue;
+        };
+        // It may have had the signal from the terminal, and be gone by now.
+        let _ = window.signal(signal);
+        let gone = || Ok((!window.is_running()).then_some(()));
+        return until(GRACE, "the window to end", gone);
+    }
+    let status = window.child().wait()?;
+    ensure!(status.success(), "the window failed: {status}");
+    Ok(())
+}
+
+/// Fails where somebody wants an end.
+fn no_interrupt(interrupts: &Interrupts) -> Result<()> {
+    match interrupts.within(Duration::ZERO) {
+        Some(signal) => bail!("ended by {signal}"),
+        None => Ok(()),
+    }
 }
 
 /// A picture of the real window on a virtual display.

@@ -22,8 +22,19 @@ const WINDOW: [&str; 9] = [
     "mesa-vulkan-drivers",
 ];
 
-/// What tests and pictures need besides: a display that is not there, hands, eyes and a reader.
-const STAND: [&str; 4] = ["imagemagick", "tesseract-ocr", "xdotool", "xvfb"];
+/// What tests and pictures need besides: a display that is not there, hands, eyes and a reader, and
+/// a file system that another program serves.
+const STAND: [&str; 6] = [
+    "imagemagick",
+    "openssh-sftp-server",
+    "sshfs",
+    "tesseract-ocr",
+    "xdotool",
+    "xvfb",
+];
+
+/// The servers that people lock with, to measure them beside ours. Only that needs them.
+const PEERS: [&str; 3] = ["etcd-server", "postgresql", "redis-server"];
 
 /// Packages that could not be installed, with the line that would.
 #[derive(Debug)]
@@ -62,6 +73,14 @@ pub fn ready_for_stand() -> Result<()> {
     ready([WINDOW.as_slice(), STAND.as_slice()].concat())
 }
 
+/// Sees to it that the servers can be started which ours is measured beside.
+///
+/// # Errors
+/// [`Missing`] where packages lack and cannot be installed.
+pub fn ready_for_peers() -> Result<()> {
+    ready(PEERS.to_vec())
+}
+
 fn ready(wanted: Vec<&'static str>) -> Result<()> {
     if !has("dpkg-query") {
         return ready_elsewhere(wanted);
@@ -96,7 +115,10 @@ fn ready(wanted: Vec<&'static str>) -> Result<()> {
 /// Without dpkg only what is run or loaded by name can be asked after.
 fn ready_elsewhere(wanted: Vec<&'static str>) -> Result<()> {
     let tools = [
+        ("etcd-server", "etcd"),
         ("imagemagick", "import"),
+        ("postgresql", "pg_isready"),
+        ("redis-server", "redis-server"),
         ("tesseract-ocr", "tesseract"),
         ("xdotool", "xdotool"),
         ("xvfb", "Xvfb"),
@@ -142,11 +164,26 @@ fn is_installed(package: &str) -> bool {
 }
 
 fn is_root() -> Result<bool> {
-    let id = Command::new("id")
-        .arg("-u")
-        .output()
-        .context("asking `id -u`")?;
-    Ok(id.stdout.trim_ascii() == b"0")
+    Ok(id(&["-u"])? == 0)
+}
+
+/// The user and group that a server takes which refuses to be run by root; nothing where it is not
+/// root that asks.
+///
+/// # Errors
+/// When there is no such user.
+pub fn user_instead_of_root(name: &str) -> Result<Option<(u32, u32)>> {
+    if !is_root()? {
+        return Ok(None);
+    }
+    Ok(Some((id(&["-u", name])?, id(&["-g", name])?)))
+}
+
+fn id(arguments: &[&str]) -> Result<u32> {
+    let output = Command::new("id").args(arguments).output();
+    let id = output.context("running `id`")?.stdout;
+    let id = String::from_utf8_lossy(&id).trim().parse();
+    id.with_context(|| format!("`id {}` says no number", arguments.join(" ")))
 }
 
 fn apt_install(root: &[&str], packages: &[&str]) -> Result<bool> {

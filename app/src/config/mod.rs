@@ -110,9 +110,12 @@ impl Config {
             zoom: kept.zoom,
             ..Settings::default()
         };
-        let format = Ron::<Settings>::new().validated(Settings::validate);
+        let format = Ron::<Settings>::new().keyed().validated(Settings::validate);
         let settings = Sheet::open(SETTINGS, &files, directory, initial, format, wake);
-        let format = Ron::<Policy>::new().validated(check_policy).trusted();
+        let format = Ron::<Policy>::new()
+            .keyed()
+            .validated(check_policy)
+            .trusted();
         let policy = Policy::default();
         let policy = Sheet::open(POLICY, &files, directory, policy, format, wake);
         let mut themes = match directory {

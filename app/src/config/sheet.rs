@@ -76,7 +76,8 @@ struct Made<T> {
 }
 
 impl<T: Keyed> Sheet<T> {
-    /// The file in this folder, read as `format` does. `initial` holds until it says something.
+    /// The file in this folder, read as `format` does. `initial` holds without one, and until it says
+    /// something.
     pub fn open(
         kindred: Kindred<T>,
         files: &Files,
@@ -88,7 +89,7 @@ impl<T: Keyed> Sheet<T> {
         let path = directory.map(|directory| directory.join(kindred.name));
         let file = path
             .as_ref()
-            .map(|path| files.open(path, initial.clone(), format));
+            .map(|path| files.open_or(path, initial.clone(), initial.clone(), format));
         let calls = file.as_ref().map(|file| {
             let wake = wake.clone();
             file.on_state(move |_| wake.call())

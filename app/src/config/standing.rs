@@ -34,10 +34,12 @@ pub fn module(name: &str, kind: ModuleKind, path: &Path, state: &FileState) -> M
 /// What is unusual about how it stands.
 pub fn noticed(state: &FileState) -> String {
     let mut said = Vec::new();
-    match (state.present, state.generation) {
+    match (state.present, &state.sha256) {
         (true, _) => {}
-        (false, 0) => said.push("There is no such file: the defaults hold.".to_owned()),
-        (false, _) => said.push("Its file is gone: what it said last holds on.".to_owned()),
+        (false, None) => {
+            said.push("There is no such file: the defaults hold.".to_owned());
+        }
+        (false, Some(_)) => said.push("Its file is gone: what it said last holds on.".to_owned()),
     }
     if let Watching::Polling { why } = &state.watching {
         said.push(format!("It is looked at now and then: {why}."));

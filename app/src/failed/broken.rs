@@ -1,13 +1,16 @@
 //! Files whose newest content is not taken: a banner of the same family as that of failed code, and
 //! smaller, since what held before goes on.
 
+use std::sync::Arc;
+
 use warden_reload::files::Fault;
 use warden_toolkit::egui::{
-    self, Align, Id, Label, Layout, Order, Rect, RichText, Role, Ui, UiBuilder, pos2, vec2,
+    self, Align, Galley, Id, Label, Layout, Order, Rect, RichText, Ui, UiBuilder, pos2, vec2,
 };
 use warden_view::{Action, Text};
 
-use super::{HEAD_HEIGHT, LINE_HEIGHT, PAD, Shown, TEXT_SIZE, button, colour, frame_of, head_font};
+use super::button::Button;
+use super::{PAD, Shown, TEXT_SIZE, TITLE_GAP, colour, frame_of, head_font, lines_of, stripes_of};
 
 /// The height of the stripes, and half their distance.
 const HAZARD: f32 = 4.0;
@@ -42,10 +45,18 @@ pub(super) fn banner(
     shown: &Shown<'_>,
     actions: &mut Vec<Action>,
 ) -> Option<f32> {
-    let (module, fault) = shown.broken.faults.first()?;
+    let faults = &shown.broken.faults;
+    let (module, fault) = faults.first()?;
     let window = ui.max_rect();
     let gap = shown.theme.spacing.gap;
-    let height = gap + HAZARD + HEAD_HEIGHT + LINE_HEIGHT + PAD;
+    let width = window.width() - 2.0 * (gap + PAD);
+    let text = match faults.as_slice() {
+        [_] => fault.message.clone(),
+        _ => format!("{module}, {}: {}", place(fault), fault.message),
+    };
+    let text = lines_of(ui, &text, shown.theme.colours.text, width);
+    let said = shown.theme.spacing.button + TITLE_GAP + text.size().y;
+    let height = gap + stripes_of(shown.theme, HAZARD) + PAD + said + PAD / 2.0;
     let height = height.min(window.height() / 3.0);
     let place = Rect::from_min_size(pos2(window.left(), top), vec2(window.width(), height));
     let ground = colour(shown.theme.colours.ground);
@@ -63,49 +74,63 @@ pub(super) fn banner(
             let inner = frame_of(ui, frame, shown.theme, HAZARD, shown.theme.shape.line);
             let inner = inner.shrink2(vec2(PAD, PAD / 2.0));
             ui.scope_builder(UiBuilder::new().max_rect(inner), |ui| {
-                told(ui, shown, module, fault, actions);
+                told(ui, shown, (module, fault), text, actions);
             });
         });
     Some(place.bottom())
 }
 
-fn told(ui: &mut Ui, shown: &Shown<'_>, module: &str, fault: &Fault, actions: &mut Vec<Action>) {
+fn told(
+    ui: &mut Ui,
+    shown: &Shown<'_>,
+    (module, fault): (&str, &Fault),
+    text: Arc<Galley>,
+    actions: &mut Vec<Action>,
+) {
     let colours = &shown.theme.colours;
+    let faults = &shown.broken.faults;
+    ui.spacing_mut().item_spacing.y = TITLE_GAP;
     ui.horizontal(|ui| {
-        ui.set_height(HEAD_HEIGHT - PAD);
-        let words = RichText::new(format!("FILE NOT TAKEN  {module}")).font(head_font(ui.ctx()));
+        ui.set_height(shown.theme.spacing.button);
+        let words = RichText::new(heading(faults)).font(head_font(ui.ctx()));
         ui.label(words.color(colour(colours.alarm)))
             .on_hover_text(fault.path.display().to_string());
-        ui.label(
-            RichText::new(place(fault))
-                .size(TEXT_SIZE)
-                .color(colour(colours.text)),
-        );
+        if faults.len() == 1 {
+            let words = RichText::new(place(fault)).size(TEXT_SIZE);
+            ui.label(words.color(colour(colours.text)));
+        }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            let open = button(ui, shown.theme, "OPEN IN EDITOR");
-            open.widget_info(|| {
-                egui::WidgetInfo::labeled(
-                    Role::Button,
-                    true,
-                    format!("Open {module} in the editor"),
-                )
-            });
-            if open.clicked() {
+            let open = Button {
+                label: "Open in editor",
+                name: format!("Open {module} in the editor"),
+                cap: "",
+                primary: true,
+            };
+            if open.show(ui, shown.theme) {
                 actions.push(Action::OpenEditor {
                     file: fault.path.display().to_string().into(),
                     line: fault.line.unwrap_or(1),
                     column: fault.column.unwrap_or(1),
                 });
             }
-            let words = RichText::new(goes_on(shown)).size(TEXT_SIZE);
+            let words = RichText::new("what it said before goes on").size(TEXT_SIZE);
             ui.add(Label::new(words.color(colour(colours.dim))).truncate());
         });
     });
-    let message = RichText::new(&fault.message)
-        .size(TEXT_SIZE)
-        .color(colour(colours.text));
-    // One that does not fit is whole on hover.
-    ui.add(Label::new(message).truncate());
+    let whole = text.elided.then(|| text.text().to_owned());
+    let label = ui.add(Label::new(text));
+    if let Some(whole) = whole {
+        label.on_hover_text(whole);
+    }
+}
+
+/// Which files, by name.
+fn heading(faults: &[(Text, Fault)]) -> String {
+    let names: Vec<&str> = faults.iter().map(|(module, _)| &**module).collect();
+    match names.as_slice() {
+        [one] => format!("FILE NOT TAKEN  {one}"),
+        many => format!("{} FILES NOT TAKEN: {}", many.len(), many.join(", ")),
+    }
 }
 
 /// `line 12, column 9`.
@@ -114,14 +139,5 @@ fn place(fault: &Fault) -> String {
         (Some(line), Some(column)) => format!("line {line}, column {column}"),
         (Some(line), None) => format!("line {line}"),
         (None, _) => String::new(),
-    }
-}
-
-fn goes_on(shown: &Shown<'_>) -> String {
-    let goes_on = "what it said before goes on";
-    match shown.broken.faults.len() - 1 {
-        0 => goes_on.to_owned(),
-        1 => format!("{goes_on}, and 1 more file is broken"),
-        more => format!("{goes_on}, and {more} more files are broken"),
     }
 }

@@ -5,11 +5,18 @@ use warden_view::Action;
 
 use super::Host;
 use crate::keep::Resume;
-use crate::{editor, modules, repaint};
+use crate::{editor, modules, program, repaint};
 
 impl Host {
     pub(super) fn act(&mut self, ctx: &egui::Context, action: Action) {
         match action {
+            Action::ReloadModule { ref module }
+            | Action::RollBack { ref module, .. }
+            | Action::Allow { ref module, .. }
+                if **module == *program::NAME =>
+            {
+                self.order(ctx, &action);
+            }
             Action::Reload => {
                 self.config.reload();
                 self.set_stage(ctx);
@@ -71,16 +78,20 @@ impl Host {
                 self.restart.cancel();
                 repaint::once(ctx);
             }
-            Action::Release { .. }
+            Action::Allow { .. }
+            | Action::Release { .. }
             | Action::ForceAll { .. }
             | Action::Cancel { .. }
-            | Action::Reset => {
-                let live = self.feed.is_live();
-                self.orders
-                    .send(&action, &self.picture, live, self.feed.client(), &self.wake);
-                repaint::once(ctx);
-            }
+            | Action::Reset => self.order(ctx, &action),
         }
+    }
+
+    /// Has the broker carry something out.
+    fn order(&mut self, ctx: &egui::Context, action: &Action) {
+        let live = self.feed.is_live();
+        self.orders
+            .send(action, &self.picture, live, self.feed.client(), &self.wake);
+        repaint::once(ctx);
     }
 
     /// Tells the operator of something that could not be done.

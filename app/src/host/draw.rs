@@ -21,15 +21,13 @@ pub(super) struct Changeable {
 
 impl Host {
     pub(super) fn shown(&self) -> Shown<'_> {
-        let failure = self.hot.last_error();
         let ground = self.hot.entries().next().map(|entry| entry.name);
-        let whose = failure.as_ref().map(|failure| failure.module.as_str());
         Shown {
             picture: &self.picture,
             theme: self.config.theme(),
             broken: &self.broken,
-            status: whose.or(ground).and_then(|name| self.hot.status(name)),
-            failure,
+            ground: ground.and_then(|name| self.hot.status(name)),
+            failed: self.hot.failed(),
             failed_at: self.failed_at,
         }
     }

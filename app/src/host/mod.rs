@@ -32,6 +32,7 @@ use crate::keys;
 use crate::modules::Modules;
 use crate::options::Options;
 use crate::orders::Orders;
+use crate::program::Program;
 use crate::repaint;
 use crate::report::Reporter;
 use crate::restart::Restart;
@@ -53,6 +54,7 @@ pub struct Host {
     modules: Modules,
     restart: Restart,
     orders: Orders,
+    program: Program,
     config: Config,
     keeper: Keeper,
     reporter: Reporter,
@@ -111,6 +113,7 @@ impl Host {
             modules: Modules::default(),
             restart: Restart::of_this(),
             orders: Orders::default(),
+            program: Program::default(),
             config: parts.config,
             keeper: parts.keeper,
             reporter: Reporter::new(options.report),

@@ -27,7 +27,7 @@ impl Host {
         self.show_modules(ctx);
         self.show_settings(ctx);
         for (module, outcome) in self.hot.outcomes() {
-            tracing::info!(module, ?outcome, "reload");
+            tracing::info!(module, %outcome, "reload");
             match outcome {
                 Outcome::Unchanged => self.reporter.unchanged(module),
                 Outcome::Cancelled => self.reporter.cancelled(module),
@@ -44,7 +44,15 @@ impl Host {
     }
 
     fn show_modules(&mut self, ctx: &egui::Context) {
-        let modules = self.modules.all(&self.hot, &self.config);
+        let again = self.orders.has_ended() || came_back(ctx);
+        self.program.update(
+            self.feed.client(),
+            &self.picture,
+            (self.feed.is_live(), again),
+            &self.wake,
+        );
+        let program = self.program.module();
+        let modules = self.modules.all(&self.hot, program, &self.config);
         let restart = self.restart.shown();
         if modules.iter().any(|module| module.stage.is_some()) {
             // Something that changed by itself is rehearsed on what is shown now.
@@ -110,6 +118,12 @@ impl Host {
         self.reporter
             .frame(self.frames, self.cost.elapsed(), self.undo_cost);
     }
+}
+
+/// Whether the operator has just turned to the window.
+fn came_back(ctx: &egui::Context) -> bool {
+    let focused = egui::Event::WindowFocused(true);
+    ctx.input(|input| input.raw.events.contains(&focused))
 }
 
 /// The time of day, of this zone.

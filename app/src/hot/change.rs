@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use warden_reload::{
-    Caught, Failure, Generation, Outcome, Pending, RolledBack, Snapshot, Status, Watch,
+    Caught, Failure, Generation, Outcome, Pending, RolledBack, Snapshot, Stage, Status, Watch,
 };
 
-use super::{Hot, Layer, Source};
+use super::{Hot, Layer, Remedy, Source};
 
 /// A module was taken back.
 #[derive(Debug)]
@@ -16,6 +16,19 @@ pub struct TakenBack {
     pub module: &'static str,
     /// How.
     pub how: RolledBack,
+}
+
+/// A module that failed.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    /// Why.
+    pub failure: Failure,
+    /// The generation that runs on.
+    pub running: Option<u32>,
+    /// The stage of another attempt that is under way.
+    pub stage: Option<Stage>,
+    /// What helps.
+    pub remedy: Remedy,
 }
 
 impl Hot {
@@ -183,6 +196,23 @@ impl Hot {
             Source::Fixed => None,
             Source::Reloaded { reloader, .. } => reloader.last_error(),
         }
+    }
+
+    /// Every module that no success has come to since its failure, in the order in which they draw.
+    #[must_use]
+    pub fn failed(&self) -> Vec<Failed> {
+        let failed = |layer: &Layer| {
+            let status = self.status(layer.entry.name)?;
+            let failure = status.failure.clone()?;
+            let remedy = self.remedy(&status, &failure);
+            Some(Failed {
+                failure,
+                running: status.running.map(|running| running.number()),
+                stage: status.stage.map(|(stage, _)| stage),
+                remedy,
+            })
+        };
+        self.layers.iter().filter_map(failed).collect()
     }
 
     /// Whether the module at this place must still prove itself.

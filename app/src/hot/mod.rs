@@ -5,18 +5,20 @@ mod change;
 mod memory;
 mod place;
 mod rehearse;
+mod remedy;
 mod table;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use warden_reload::{
     CapturedState, Child, HotModule, HotReloader, MemoryCell, Pending, Start, StartError,
 };
 
-pub use change::TakenBack;
+pub use change::{Failed, TakenBack};
 pub use place::Place;
 pub use rehearse::{Scene, Stage, rehearse};
+pub use remedy::Remedy;
 pub use table::{Draw, DrawOwn, Drawing, Entry, Functions, MODULES, Style};
 
 use memory::linked_memory;
@@ -33,6 +35,8 @@ pub struct Hot {
     layers: Vec<Layer>,
     source: Source,
     stage: Stage,
+    /// When this program's file was written, which a build may replace while it runs.
+    program_written: Option<SystemTime>,
 }
 
 /// One hot module.
@@ -71,6 +75,7 @@ impl Hot {
             layers: modules.iter().map(layer).collect(),
             source: Source::Fixed,
             stage: Stage::default(),
+            program_written: None,
         }
     }
 
@@ -132,6 +137,7 @@ impl Hot {
             layers,
             source,
             stage,
+            program_written: remedy::program_written(),
         })
     }
 
@@ -150,7 +156,7 @@ impl Hot {
                 pending.push((name, attempt));
             } else {
                 let outcome = attempt.wait();
-                tracing::info!(module = name, ?outcome, "the first generation");
+                tracing::info!(module = name, %outcome, "the first generation");
             }
         }
     }

@@ -18,9 +18,9 @@ use std::sync::Arc;
 
 use warden::snapshot::Snapshot;
 use warden::{LeaseId, StreamEvent};
-use warden_view::{Gpu, Holder, Picture, Rules, Summary, Text};
+use warden_view::{Draining, Gpu, Holder, Picture, Rules, Summary, Text};
 
-use crate::clock::WindowClock;
+use crate::clock::{WindowClock, rfc3339_ms};
 use mirror::Mirror;
 use queue::Queue;
 use story::Story;
@@ -202,5 +202,10 @@ fn gpu(
             .map(|id| Text::from(id.as_str()))
             .collect(),
         since_ms,
+        draining: status.draining.first().map(|drain| Draining {
+            client: drain.client.as_str().into(),
+            pid: drain.pid,
+            until_ms: rfc3339_ms(&drain.until),
+        }),
     }
 }

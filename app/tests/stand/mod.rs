@@ -113,12 +113,12 @@ pub fn until(window: &mut Harness<'_, Host>, what: &str, holds: impl Fn(&Host) -
     }
 }
 
-/// Answers `/v1/events` with what it is given, one connection after another, and notes what else it
-/// is asked.
+/// Answers `/v1/events` with what it is given, one connection after another, and notes what orders
+/// it gets.
 pub struct Broker {
     pub address: String,
-    /// Method and path of every other request.
-    pub asked: Receiver<String>,
+    /// Method and path of every request that is no mere question.
+    pub orders: Receiver<String>,
     /// One for each stream that was opened.
     pub streams: Receiver<()>,
     lines: Sender<Line>,
@@ -138,12 +138,12 @@ impl Broker {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (lines, to_send) = channel();
-        let (noted, asked) = channel();
+        let (noted, orders) = channel();
         let (opened, streams) = channel();
         thread::spawn(move || serve(&listener, &to_send, &noted, &opened));
         Self {
             address,
-            asked,
+            orders,
             streams,
             lines,
         }
@@ -179,7 +179,9 @@ fn serve(
                     let _ = connection.write_all(STREAM.as_bytes());
                     stream = Some(connection);
                 } else {
-                    let _ = noted.send(head);
+                    if !head.starts_with("GET ") {
+                        let _ = noted.send(head);
+                    }
                     refuse(&mut connection);
                 }
             }

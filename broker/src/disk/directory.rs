@@ -2,6 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -9,8 +10,11 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::disk::ballast;
 use crate::error::ServeError;
 
+/// The file that is locked.
+const LOCK: &str = "lock";
 /// Clients look whether a broker holds the lock by taking it shared for a moment, so a refusal
 /// only counts once it has lasted.
 const LOCK_PATIENCE: Duration = Duration::from_millis(300);
@@ -20,7 +24,7 @@ const LOCK_RETRY: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Directory {
@@ -44,7 +48,33 @@ impl Directory {
         let path = fs::canonicalize(path).map_err(failed("it cannot be found"))?;
         check(&path).map_err(unusable)?;
         let lock = lock(&path, &unusable)?;
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, lock })
+    }
+
+    /// Goes on under a lock that the program before this one held, in the same process.
+    pub(crate) fn keep(path: &Path, lock: OwnedFd) -> Result<Self, ServeError> {
+        let unusable = |detail: String| ServeError::Directory {
+            dir: path.to_owned(),
+            detail,
+        };
+        let failed = |error: io::Error| unusable(format!("its lock cannot be kept: {error}"));
+        let path = fs::canonicalize(path).map_err(failed)?;
+        check(&path).map_err(unusable)?;
+        let lock = File::from(lock);
+        let named = fs::metadata(path.join(LOCK)).map_err(failed)?;
+        let held = lock.metadata().map_err(failed)?;
+        if (held.dev(), held.ino()) != (named.dev(), named.ino()) {
+            return Err(unusable("what was handed over is not its lock".to_owned()));
+        }
+        // Of one that is held already there is nothing to wait for.
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|error| failed(error.into()))?;
+        Ok(Self { path, lock })
+    }
+
+    /// The lock once more; it is held until the last of them is closed.
+    pub(crate) fn lock(&self) -> io::Result<OwnedFd> {
+        self.lock.as_fd().try_clone_to_owned()
     }
 
     /// Absolute, without symbolic links.
@@ -117,7 +147,7 @@ fn check(path: &Path) -> Result<(), String> {
 }
 
 fn lock(dir: &Path, unusable: &impl Fn(String) -> ServeError) -> Result<File, ServeError> {
-    let path = dir.join("lock");
+    let path = dir.join(LOCK);
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -144,10 +174,17 @@ fn lock(dir: &Path, unusable: &impl Fn(String) -> ServeError) -> Result<File, Se
             Err(error) => return Err(unusable(format!("it cannot be locked: {error}"))),
         }
     }
+    // Over what the last one wrote: a full disk has room for that.
+    let name = format!("{}\n", std::process::id());
     let named = file
-        .set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| writeln!(file, "{}", std::process::id()));
-    named.map_err(|error| unusable(format!("its lock cannot be written: {error}")))?;
+        .rewind()
+        .and_then(|()| file.write_all(name.as_bytes()))
+        .and_then(|()| file.set_len(name.len() as u64));
+    match named {
+        Err(error) if ballast::is_full(&error) => {
+            tracing::warn!(%error, "the lock cannot say who holds it");
+        }
+        named => named.map_err(|error| unusable(format!("its lock cannot be written: {error}")))?,
+    }
     Ok(file)
 }

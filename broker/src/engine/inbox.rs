@@ -58,12 +58,19 @@ pub(crate) enum Input {
     Tell(Command),
     /// The connection of a waiting lock closed.
     Hung(Connection),
-    /// A process is gone.
-    OwnerGone(Owner),
+    /// A process has ended that something may live with.
+    OwnerEnded(Owner),
+    /// And what it left on the GPUs is gone too, but for what could not be ended.
+    OwnerGone { owner: Owner, remains: bool },
     /// The whole state is asked for.
     Picture(oneshot::Sender<Snapshot>),
-    /// No more grants; whoever waits is told so.
-    ShutDown,
+    /// Another program is about to read the journal: it is to be short, and all in it.
+    Shorten(oneshot::Sender<Result<(), Failure>>),
+    /// Another program is about to go on with what is in the journal: from here on nothing is said
+    /// that is not in it. An error is why it cannot be written; then nothing changes.
+    MakeWay(oneshot::Sender<Result<(), String>>),
+    /// No more grants; whoever waits, or would, is told this.
+    ShutDown(Failure),
     /// The thread ends.
     Stop,
 }

@@ -1,18 +1,23 @@
 //! Which requests and leases live with which process, and which processes are therefore watched.
+//! Also those are that a lease was taken from whose GPUs drain.
 
 use std::collections::{HashMap, HashSet};
 
 use tokio::sync::mpsc::UnboundedSender;
+use warden::event::Lease;
 use warden::{Change, Event, Fact, Owner, RequestId};
 
+use crate::files;
 use crate::owners::Watch;
 
 /// So many processes stay watched that own nothing just now: whoever locks again and again is
-/// not opened anew each time.
+/// not opened anew each time. Where few files may be open, it is an eighth of those that may be
+/// watched.
 const IDLE_WATCHED: usize = 256;
 
 /// The index, and the line to the task that watches. That line is bounded by what it carries: a
-/// message for a process that comes to own something, and one when it owns nothing any more.
+/// message for a process that comes to own something, one when it owns nothing any more or ends,
+/// and two for a lease that drains.
 #[derive(Debug)]
 pub(super) struct Owned {
     by_request: HashMap<RequestId, Owner>,
@@ -35,7 +40,17 @@ impl Owned {
     pub(super) fn note(&mut self, event: &Event, change: &Change) {
         match change {
             Change::Queued(waiter) => self.set(&waiter.id, waiter.owner),
-            Change::LeaseEnded { lease, .. } => self.remove(&lease.request_id),
+            Change::LeaseEnded {
+                lease,
+                drains_until_ms,
+                ..
+            } => {
+                self.remove(&lease.request_id);
+                if drains_until_ms.is_some() {
+                    self.drain(lease);
+                }
+            }
+            Change::Drained(lease) => self.tell(Watch::Drained(lease.id())),
             Change::WaiterEnded { waiter, .. } => self.remove(&waiter.id),
             _ => {
                 if let Fact::Attached(joined) | Fact::Rejoined(joined) = &event.fact
@@ -71,6 +86,13 @@ impl Owned {
         }
     }
 
+    /// A lease was taken from its owner, and its GPUs go to nobody while anything of it lives.
+    pub(super) fn drain(&self, lease: &Lease) {
+        if let Some(owner) = lease.owner {
+            self.tell(Watch::Drain(lease.id(), owner));
+        }
+    }
+
     fn remove(&mut self, request_id: &RequestId) {
         let Some(owner) = self.by_request.remove(request_id) else {
             return;
@@ -81,7 +103,7 @@ impl Owned {
         requests.remove(request_id);
         if requests.is_empty() {
             self.idle += 1;
-            if self.idle > IDLE_WATCHED {
+            if self.idle > IDLE_WATCHED.min(files::most_watched() / 8) {
                 self.sweep();
             }
         }
@@ -99,7 +121,18 @@ impl Owned {
         self.idle = 0;
     }
 
-    /// A process is gone: what lived with it.
+    /// A process has ended. Where something lives with it, what it left is ended first.
+    pub(super) fn ended(&mut self, owner: &Owner) {
+        match self.by_owner.get(owner) {
+            Some(requests) if requests.is_empty() => {
+                self.gone(owner);
+            }
+            Some(_) => self.tell(Watch::Orphans(*owner)),
+            None => {}
+        }
+    }
+
+    /// A process is gone, and so are its orphans: what lived with it.
     pub(super) fn gone(&mut self, owner: &Owner) -> Vec<RequestId> {
         let Some(requests) = self.by_owner.remove(owner) else {
             return Vec::new();

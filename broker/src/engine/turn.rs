@@ -1,21 +1,26 @@
 //! The engine at work: everything that comes in, one after the other, in batches.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{oneshot, watch};
+use warden::arbiter::Doubt;
 use warden::snapshot::About;
-use warden::{Arbiter, Command, Connection, Now, Owner, Policy, Refusal, Reply, Start};
+use warden::{Arbiter, Command, Connection, Gpu, Now, Owner, Policy, Refusal, Reply, Start};
 
 use crate::clock::{BEAT, Clock, rfc3339};
+use crate::disk::ballast::Ballast;
 use crate::disk::journal::{Journal, JournalError};
 use crate::disk::reserve::Reserve;
 use crate::engine::inbox::{Answer, Inbox, Input};
+use crate::engine::outage::{self, Outage};
 use crate::engine::outbox::Outbox;
 use crate::engine::owned::Owned;
 use crate::http::answer::Failure;
+use crate::notices::Notices;
 use crate::process;
 use crate::stream::Stream;
 
@@ -37,23 +42,45 @@ pub(crate) struct Parts {
     /// Says whether anybody waits or holds.
     pub(crate) busy: watch::Sender<bool>,
     pub(crate) about: About,
+    pub(crate) notices: Arc<Notices>,
+    pub(crate) ballast: Ballast,
+    pub(crate) journal_path: PathBuf,
 }
 
 /// The owner of the state. Nothing else writes it.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    arbiter: Arbiter,
-    clock: Clock,
-    reserve: Reserve,
+    pub(super) arbiter: Arbiter,
+    pub(super) clock: Clock,
+    pub(super) reserve: Reserve,
     inbox: Arc<Inbox>,
-    outbox: Outbox,
-    stream: Arc<Stream>,
-    busy: watch::Sender<bool>,
-    about: About,
+    pub(super) outbox: Outbox,
+    pub(super) stream: Arc<Stream>,
+    pub(super) busy: watch::Sender<bool>,
+    pub(super) about: About,
+    pub(super) notices: Arc<Notices>,
+    pub(super) ballast: Ballast,
+    pub(super) journal_path: PathBuf,
+    /// The doubt that the notices tell of.
+    pub(super) doubt: Option<Doubt>,
+    /// Leases from this token on are not in the journal yet.
+    pub(super) durable_token: u64,
+    /// The journal cannot be written.
+    pub(super) outage: Option<Outage>,
     /// The rules that hold, for whoever parses requests.
-    policy: Arc<ArcSwap<Policy>>,
-    pictures: Vec<oneshot::Sender<warden::Snapshot>>,
+    pub(super) policy: Arc<ArcSwap<Policy>>,
+    /// The GPUs that there are, likewise.
+    pub(super) gpus: Arc<ArcSwap<Vec<Gpu>>>,
+    pub(super) pictures: Vec<oneshot::Sender<warden::Snapshot>>,
+    /// Who waits for a short journal.
+    shortening: Vec<oneshot::Sender<Result<(), Failure>>>,
+    /// Who is ready to have another program go on.
+    making_way: Option<oneshot::Sender<Result<(), String>>>,
     stopping: bool,
+    /// It ends soon: what cannot be written is not said either.
+    pub(super) leaving: bool,
+    /// Nothing is granted any more, and this is said to who would wait.
+    pub(super) closed: Option<Failure>,
     failure: Option<JournalError>,
     /// An empty list that has its room already.
     spare: Vec<Input>,
@@ -64,7 +91,8 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Starts from what the journal gave, and makes that start durable.
+    /// Starts from what the journal gave, and makes that start durable; on a full disk it begins
+    /// with an outage.
     pub(crate) fn start(parts: Parts, start: Start) -> Result<Self, JournalError> {
         let Parts {
             arbiter,
@@ -75,6 +103,9 @@ impl Engine {
             watcher,
             busy,
             about,
+            notices,
+            ballast,
+            journal_path,
         } = parts;
         let policy = Arc::new(ArcSwap::from_pointee(arbiter.policy().clone()));
         let mut engine = Self {
@@ -86,15 +117,28 @@ impl Engine {
             stream,
             busy,
             about,
+            notices,
+            ballast,
+            journal_path,
+            doubt: None,
+            durable_token: 0,
+            outage: None,
             policy,
+            gpus: Arc::default(),
             pictures: Vec::new(),
+            shortening: Vec::new(),
+            making_way: None,
             stopping: false,
+            leaving: false,
+            closed: None,
             failure: None,
             spare: Vec::new(),
             worked_at: Instant::now(),
             wakes_at: None,
         };
         let now = engine.clock.read();
+        let known = engine.arbiter.snapshot(now, &engine.about, &rfc3339);
+        engine.durable_token = engine.arbiter.next_token();
         if let Err(refusal) = engine.handle(now, &Command::Start(start)) {
             return Err(JournalError::Unusable(refusal.detail));
         }
@@ -104,9 +148,11 @@ impl Engine {
         for waiter in engine.arbiter.waiters() {
             engine.outbox.owned.set(&waiter.id, waiter.owner);
         }
-        engine.settle(now)?;
-        let picture = engine.arbiter.snapshot(now, &engine.about, &rfc3339);
-        engine.stream.set_picture(picture);
+        for drain in engine.arbiter.draining() {
+            engine.outbox.owned.drain(&drain.lease);
+        }
+        engine.show_gpus();
+        engine.settle_start(now, known)?;
         Ok(engine)
     }
 
@@ -118,6 +164,11 @@ impl Engine {
     /// The rules that hold, whenever they are looked at.
     pub(crate) fn policy(&self) -> Arc<ArcSwap<Policy>> {
         Arc::clone(&self.policy)
+    }
+
+    /// The GPUs that there are, whenever they are looked at.
+    pub(crate) fn gpus(&self) -> Arc<ArcSwap<Vec<Gpu>>> {
+        Arc::clone(&self.gpus)
     }
 
     /// The state, to be looked at before it works.
@@ -133,9 +184,7 @@ impl Engine {
         let mut inputs = std::mem::take(&mut self.spare);
         inbox.drain(&mut inputs);
         let taken = inputs.len();
-        if let Err(error) = self.turn(&mut inputs) {
-            self.failure = Some(error);
-        }
+        self.turn(&mut inputs);
         inputs.clear();
         self.spare = inputs;
         taken
@@ -144,10 +193,11 @@ impl Engine {
     /// Decide, journal, apply, publish, reply: everything that came in, in this order and no
     /// other. Publishing comes just before replying, so that whoever has its answer and then
     /// asks for the status finds there what it was answered.
-    fn turn(&mut self, inputs: &mut Vec<Input>) -> Result<(), JournalError> {
+    fn turn(&mut self, inputs: &mut Vec<Input>) {
         if !inputs.is_empty() {
             self.worked_at = Instant::now();
         }
+        self.end_outage_if_over();
         let mut inputs = inputs.drain(..);
         loop {
             let now = self.clock.read();
@@ -161,9 +211,12 @@ impl Engine {
             if taken == 0 || self.arbiter.next_deadline().is_some_and(due) {
                 self.command(now, &Command::Tick);
             }
-            self.settle(now)?;
+            self.settle(now);
+            if let Some(to) = self.making_way.take() {
+                self.make_way(now, to);
+            }
             if inputs.len() == 0 {
-                return Ok(());
+                return;
             }
         }
     }
@@ -186,6 +239,7 @@ impl Engine {
         if result.is_err() {
             self.outbox.disown();
         } else {
+            self.write_at_last();
             self.outbox.fail_all(&Failure::shutting_down());
             self.outbox.send_answers();
         }
@@ -197,17 +251,18 @@ impl Engine {
     /// Something is due before the engine's thread would look, or waits for the disk.
     pub(super) fn needs_its_thread(&self) -> bool {
         let wakes_at = self.wakes_at;
-        let due = self.arbiter.next_deadline().is_some_and(|deadline| {
-            wakes_at.is_none_or(|at| Instant::now() + self.clock.until(deadline) < at)
-        });
-        due || self.is_over() || self.outbox.journal.wants_folding()
+        let due = self
+            .next_due()
+            .is_some_and(|left| wakes_at.is_none_or(|at| Instant::now() + left < at));
+        let journal = &self.outbox.journal;
+        due || self.is_over() || journal.wants_folding() || !self.shortening.is_empty()
     }
 
     /// How long the engine's thread has nothing to do if it is not woken. Where there was something
     /// lately it stays near, so that it need not be woken for the next.
     pub(super) fn patience(&mut self) -> Option<Duration> {
-        let patience = match self.arbiter.next_deadline() {
-            Some(deadline) => Some(self.clock.until(deadline).min(BEAT)),
+        let patience = match self.next_due() {
+            Some(left) => Some(left.min(BEAT)),
             None if self.worked_at.elapsed() < LATELY => Some(BEAT),
             None => None,
         };
@@ -215,36 +270,35 @@ impl Engine {
         patience
     }
 
+    /// How long until something falls due by itself.
+    fn next_due(&self) -> Option<Duration> {
+        let deadline = self.arbiter.next_deadline();
+        let deadline = deadline.map(|deadline| self.clock.until(deadline));
+        let retry_at = self.outage.as_ref().map(|outage| outage.retry_at);
+        let retry = retry_at.map(|at| at.saturating_duration_since(Instant::now()));
+        deadline.into_iter().chain(retry).min()
+    }
+
     /// What keeps the journal short: it takes a while, and can wait.
     pub(super) fn fold(&mut self) {
+        if self.failure.is_some() || self.outage.is_some() {
+            for to in self.shortening.drain(..) {
+                let _ = to.send(Err(outage::refusal()));
+            }
+            return;
+        }
+        self.ballast.take_if_due();
         let journal = &mut self.outbox.journal;
-        if self.failure.is_none() && journal.is_long() {
-            let put = journal.put_image(&self.arbiter);
-            self.failure = put.and_then(|()| journal.commit()).err();
+        if journal.is_long() || !self.shortening.is_empty() && journal.is_not_short() {
+            journal.shorten(&self.arbiter);
         }
         if journal.wants_folding() {
             journal.fold();
         }
-    }
-
-    /// Commits, then publishes, then replies.
-    fn settle(&mut self, now: Now) -> Result<(), JournalError> {
-        self.reserve
-            .cover(self.arbiter.next_token(), self.arbiter.revision())
-            .map_err(JournalError::Reserve)?;
-        self.outbox.commit()?;
-        if let Some(policy) = self.outbox.new_policy() {
-            self.policy.store(policy);
+        for to in self.shortening.drain(..) {
+            // Whoever wanted it may be gone.
+            let _ = to.send(Ok(()));
         }
-        self.stream.publish(self.outbox.told());
-        self.outbox.send_answers();
-        for to in self.pictures.drain(..) {
-            drop(to.send(self.arbiter.snapshot(now, &self.about, &rfc3339)));
-        }
-        let busy = self.arbiter.queue_depth() > 0 || self.arbiter.leases().next().is_some();
-        self.busy
-            .send_if_modified(|was| std::mem::replace(was, busy) != busy);
-        Ok(())
     }
 
     fn take(&mut self, now: Now, input: Input) {
@@ -263,6 +317,13 @@ impl Engine {
                 self.outbox.wait(connection, &request, to);
                 self.lock(now, request, caller, connection, refusal);
             }
+            // It could not be kept once it is said.
+            Input::Ask { to, .. } | Input::Reset { to }
+                if self.leaving && self.outage.is_some() =>
+            {
+                let failure = self.parting();
+                self.outbox.refuse(to, failure);
+            }
             Input::Ask { command, to } => self.ask(now, &command, to),
             Input::Reset { to } => {
                 let owner_gone = self.stale_leases();
@@ -278,15 +339,25 @@ impl Engine {
                     self.command(now, &lost);
                 }
             }
-            Input::OwnerGone(owner) => {
+            Input::OwnerEnded(owner) => self.outbox.owned.ended(&owner),
+            Input::OwnerGone { owner, remains } => {
                 for request_id in self.outbox.owned.gone(&owner) {
-                    self.command(now, &Command::OwnerGone { request_id, owner });
+                    let gone = Command::OwnerGone {
+                        request_id,
+                        owner,
+                        remains,
+                    };
+                    self.command(now, &gone);
                 }
             }
             Input::Picture(to) => self.pictures.push(to),
-            Input::ShutDown => {
+            Input::Shorten(to) => self.shortening.push(to),
+            Input::MakeWay(to) => self.making_way = Some(to),
+            Input::ShutDown(failure) => {
+                self.leaving = true;
                 self.command(now, &Command::ShutDown);
-                self.outbox.fail_all(&Failure::shutting_down());
+                self.outbox.fail_all(&failure);
+                self.closed = Some(failure);
             }
             Input::Stop => self.stopping = true,
         }
@@ -321,7 +392,9 @@ impl Engine {
                 superseded,
             }) => {
                 self.supersede(superseded);
-                if wait {
+                if let (true, Some(failure)) = (wait, &self.closed) {
+                    self.outbox.fail(connection, failure.clone());
+                } else if wait {
                     self.outbox.name(connection, request_id);
                 } else {
                     self.look(now, request_id, caller, connection);
@@ -377,7 +450,7 @@ impl Engine {
     }
 
     /// A command that nobody waits for: where it is refused there is nothing that it could change.
-    fn command(&mut self, now: Now, command: &Command) {
+    pub(super) fn command(&mut self, now: Now, command: &Command) {
         if let Err(refusal) = self.handle(now, command) {
             tracing::debug!(?command, detail = refusal.detail, "not carried out");
         }

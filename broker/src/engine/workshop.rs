@@ -115,3 +115,96 @@ impl Drop for WakeOnPanic<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tokio::sync::{mpsc, watch};
+    use warden::snapshot::About;
+    use warden::{Code, Event, Fact, Now, Policy, Start};
+
+    use crate::disk::ballast::Ballast;
+    use crate::disk::journal::{FILE, Journal, Opened, Opening};
+    use crate::disk::reserve::Reserve;
+    use crate::engine::inbox::Input;
+    use crate::engine::{Desk, Parts};
+    use crate::gpus::simulated;
+    use crate::notices::Notices;
+    use crate::stream::Stream;
+
+    use super::*;
+
+    const MANY: u64 = 100_001;
+
+    fn opening(dir: &Path) -> Opening<'_> {
+        Opening {
+            dir,
+            stamp: "",
+            boot: "",
+            ceiling: None,
+            gpus: &[],
+        }
+    }
+
+    #[tokio::test]
+    async fn a_long_journal_is_short_before_another_program_reads_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let Opened {
+            mut journal,
+            mut arbiter,
+            ..
+        } = Journal::open(opening(dir.path()), |_, _, _, _| {}).unwrap();
+        let at = Now {
+            clock_ms: 0,
+            wall_ms: 0,
+        };
+        let fact = Fact::Refused {
+            refused: [(Code::BadJson, 1)].into(),
+        };
+        let event = Event { at, fact };
+        for _ in 0..MANY {
+            arbiter.apply(&event);
+            journal.append(&event);
+        }
+        journal.commit(&arbiter).unwrap();
+        let inbox = Arc::new(Inbox::default());
+        let (watcher, _watched) = mpsc::unbounded_channel();
+        let parts = Parts {
+            arbiter,
+            journal,
+            reserve: Reserve::open(dir.path()).unwrap(),
+            inbox: Arc::clone(&inbox),
+            stream: Arc::new(Stream::new()),
+            watcher,
+            busy: watch::channel(false).0,
+            about: About {
+                version: String::new(),
+                started_at: String::new(),
+            },
+            notices: Arc::new(Notices::new()),
+            ballast: Ballast::of(dir.path()),
+            journal_path: dir.path().join(FILE),
+        };
+        let start = Start {
+            token_floor: 1,
+            revision_floor: 0,
+            host_restarted: false,
+            gpus: simulated(1),
+            policy: Box::new(Policy::default()),
+        };
+        let engine = Engine::start(parts, start).unwrap();
+        let workshop = Arc::new(Workshop::new(engine, Arc::clone(&inbox)));
+        let desk = Desk::new(Arc::clone(&inbox), Arc::clone(&workshop));
+        let thread = std::thread::spawn(move || workshop.run());
+        desk.shorten().await.unwrap();
+        inbox.tell(Input::Stop);
+        thread.join().unwrap().unwrap();
+
+        let mut replayed = 0;
+        let opened = Journal::open(opening(dir.path()), |_, _, _, _| replayed += 1).unwrap();
+        assert!(replayed < 10, "{replayed}");
+        let refused = &opened.arbiter.counters().refused;
+        assert_eq!(refused.get(&Code::BadJson), Some(&MANY));
+    }
+}

@@ -14,8 +14,12 @@ use super::Found;
 /// A driver that hangs must not keep the broker from starting.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-pub(super) async fn find(proc: &Path) -> Vec<Found> {
-    match ask_tool().await {
+pub(super) async fn find(proc: &Path, has_tool: bool) -> Vec<Found> {
+    let told = match has_tool {
+        true => ask_tool().await,
+        false => None,
+    };
+    match told {
         Some(found) if !found.is_empty() => found,
         _ => read_proc(proc),
     }

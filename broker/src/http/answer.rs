@@ -3,8 +3,9 @@
 use axum::body::Body;
 use axum::response::IntoResponse;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
+use http_body_util::BodyExt as _;
 use serde::Serialize;
 use warden::command::Refusal;
 use warden::wire::Outcome;
@@ -34,6 +35,9 @@ pub(crate) struct Extra {
     /// What sort of fault it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) stage: Option<String>,
+    /// There is nothing to wait for before coming back.
+    #[serde(skip)]
+    pub(crate) at_once: bool,
 }
 
 /// A request that is answered with a problem.
@@ -64,6 +68,26 @@ impl Failure {
         )
     }
 
+    /// Another program is about to go on with everything, and listens already.
+    pub(crate) fn making_way() -> Self {
+        Self {
+            code: Code::ShuttingDown,
+            detail: "the broker takes on new code; leases stay, and a request with an id of yours \
+                     keeps its place: post it again"
+                .to_owned(),
+            extra: Box::new(Extra {
+                at_once: true,
+                ..Extra::default()
+            }),
+        }
+    }
+
+    /// What was asked for cannot be written down, and so does not hold.
+    pub(crate) fn unwritten(error: &std::io::Error) -> Self {
+        let detail = format!("this cannot be written into the data directory: {error}");
+        Self::new(Code::JournalUnwritable, detail)
+    }
+
     /// The engine is gone, or will be before it could answer.
     pub(crate) fn shutting_down() -> Self {
         Self::new(
@@ -91,6 +115,7 @@ impl From<Refusal> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response<Body> {
         let code = self.code;
+        let at_once = self.extra.at_once;
         let body = to_json(&Problem::new(code, self.detail, *self.extra));
         let mut response = Response::new(Body::from(body));
         *response.status_mut() =
@@ -103,7 +128,8 @@ impl IntoResponse for Failure {
                 response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
             }
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                let after = HeaderValue::from_static(RETRY_AFTER_S);
+                let after = if at_once { "0" } else { RETRY_AFTER_S };
+                let after = HeaderValue::from_static(after);
                 response.headers_mut().insert(RETRY_AFTER, after);
             }
             _ => {}
@@ -123,6 +149,32 @@ pub(crate) fn json_bytes(status: StatusCode, body: impl Into<Bytes>) -> Response
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     response
+}
+
+/// An answer as bytes, head and all, for a connection that ends with it.
+pub(crate) async fn whole(response: Response<Body>) -> Vec<u8> {
+    let (mut head, body) = response.into_parts();
+    // Our own bodies are whole already.
+    let body = body
+        .collect()
+        .await
+        .map(|body| body.to_bytes())
+        .unwrap_or_default();
+    head.headers
+        .insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    head.headers
+        .insert(CONNECTION, HeaderValue::from_static("close"));
+    let reason = head.status.canonical_reason().unwrap_or_default();
+    let mut answer = format!("HTTP/1.1 {} {reason}\r\n", head.status.as_u16()).into_bytes();
+    for (name, value) in &head.headers {
+        answer.extend_from_slice(name.as_str().as_bytes());
+        answer.extend_from_slice(b": ");
+        answer.extend_from_slice(value.as_bytes());
+        answer.extend_from_slice(b"\r\n");
+    }
+    answer.extend_from_slice(b"\r\n");
+    answer.extend_from_slice(&body);
+    answer
 }
 
 /// A problem as bytes, head and all, for a connection on which there is no HTTP to answer in.

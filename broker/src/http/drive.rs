@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::unix::AsyncFd;
@@ -18,6 +19,7 @@ use warden::Code;
 
 use crate::http::answer;
 use crate::http::line::{Line, Phase, Socket, Wire};
+use crate::http::lot::Lot;
 use crate::http::service::Service;
 use crate::readiness;
 
@@ -42,17 +44,28 @@ enum End {
     Closed,
     /// What came was no HTTP, or too much, or too slow: this is to be said.
     Refused(Code, &'static str),
+    /// It stays for the program that comes.
+    Parked,
 }
 
 /// Runs a connection until it ends, or until its current request is answered once `stop` is
-/// cancelled.
-pub(crate) async fn drive(socket: Socket, service: Service, stop: CancellationToken) {
+/// cancelled; then it is parked, where the lot is open. `unread` was read from it before.
+pub(crate) async fn drive(
+    socket: Socket,
+    unread: Bytes,
+    service: Service,
+    stop: CancellationToken,
+    lot: &Lot,
+) {
     let line = Arc::clone(service.line());
     let socket_fd = socket.as_raw_fd();
     let connection = http1::Builder::new()
         .header_read_timeout(None)
         .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(Wire::new(socket, Arc::clone(&line))), service);
+        .serve_connection(
+            TokioIo::new(Wire::new(socket, unread, Arc::clone(&line))),
+            service,
+        );
     let mut drive = Drive {
         connection,
         line: Arc::clone(&line),
@@ -61,32 +74,47 @@ pub(crate) async fn drive(socket: Socket, service: Service, stop: CancellationTo
         seen: (Phase::Idle, 0),
         since: Instant::now(),
         timer: Box::pin(sleep(IDLE_TIMEOUT)),
-        stopping: false,
+        parking: false,
     };
     let end = tokio::select! {
         biased;
         () = line.hang_up.cancelled() => End::Closed,
-        end = run(&mut drive, stop) => end,
+        end = run(&mut drive, stop, lot) => end,
     };
-    if let End::Refused(code, detail) = end {
-        let socket = drive.connection.into_parts().io.into_inner().into_socket();
-        // Whoever does not take this answer in time has none.
-        let _ = timeout(LINGER, last_word(socket, code, detail)).await;
+    match end {
+        End::Refused(code, detail) => {
+            let socket = drive.connection.into_parts().io.into_inner().into_socket();
+            conclude(socket, &answer::raw(code, detail)).await;
+        }
+        End::Parked => {
+            let parts = drive.connection.into_parts();
+            let (socket, unread) = parts.io.into_inner().into_parts(parts.read_buf);
+            lot.park(socket, unread, line.take_owed());
+        }
+        End::Closed => {}
     }
 }
 
-async fn run(drive: &mut Drive, stop: CancellationToken) -> End {
-    let end = tokio::select! {
+async fn run(drive: &mut Drive, stop: CancellationToken, lot: &Lot) -> End {
+    let drive = tokio::select! {
         end = &mut *drive => return end,
         () = stop.cancelled() => drive,
     };
-    Pin::new(&mut end.connection).graceful_shutdown();
-    end.stopping = true;
-    end.await
+    if lot.is_open() {
+        drive.parking = true;
+    } else {
+        Pin::new(&mut drive.connection).graceful_shutdown();
+    }
+    drive.await
 }
 
-async fn last_word(mut socket: Socket, code: Code, detail: &str) -> std::io::Result<()> {
-    socket.write_all(&answer::raw(code, detail)).await?;
+/// Gives a last answer. Whoever does not take it in time has none.
+pub(crate) async fn conclude(socket: Socket, answer: &[u8]) {
+    let _ = timeout(LINGER, last_word(socket, answer)).await;
+}
+
+async fn last_word(mut socket: Socket, answer: &[u8]) -> std::io::Result<()> {
+    socket.write_all(answer).await?;
     socket.shutdown().await?;
     // Closing with unread bytes would reset the connection and take the answer with it.
     let mut unread = [0; 4096];
@@ -104,7 +132,8 @@ struct Drive {
     seen: (Phase, u64),
     since: Instant,
     timer: Pin<Box<Sleep>>,
-    stopping: bool,
+    /// It ends as soon as it is at rest.
+    parking: bool,
 }
 
 impl Future for Drive {
@@ -117,6 +146,9 @@ impl Future for Drive {
                 Ok(()) => End::Closed,
                 Err(error) => refusal(&error),
             });
+        }
+        if this.parking && this.line.is_at_rest() {
+            return Poll::Ready(End::Parked);
         }
         if this.line.is_unwatched() && this.poll_hung_up(cx).is_ready() {
             return Poll::Ready(End::Closed);

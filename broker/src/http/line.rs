@@ -11,12 +11,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
+use bytes::{Buf as _, Bytes, BytesMut};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Delivery;
+use crate::http::lot::Owed;
 
 /// Who is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +56,8 @@ pub(crate) struct Line {
     delivery: Mutex<Option<Delivery>>,
     /// Before that answer is written, the peer has to be there.
     look_first: AtomicBool,
+    /// The answer that the program has to give which comes after this one.
+    owed: Mutex<Option<Owed>>,
 }
 
 /// What a connection is doing.
@@ -82,7 +86,27 @@ impl Line {
             blocked: AtomicBool::new(false),
             delivery: Mutex::new(None),
             look_first: AtomicBool::new(false),
+            owed: Mutex::new(None),
         }
+    }
+
+    /// The request that is being answered will be by the program that comes after this one.
+    pub(crate) fn owe(&self, owed: Owed) {
+        *self.owed() = Some(owed);
+    }
+
+    /// What it is owed; nothing after this.
+    pub(crate) fn take_owed(&self) -> Option<Owed> {
+        self.owed().take()
+    }
+
+    /// Nothing goes on here that another program could not begin anew.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        matches!(self.phase().0, Phase::Idle | Phase::Incoming) || self.owed().is_some()
+    }
+
+    fn owed(&self) -> MutexGuard<'_, Option<Owed>> {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A request has come in whole and goes to the service.
@@ -205,17 +229,33 @@ impl AsRawFd for Socket {
 #[derive(Debug)]
 pub(crate) struct Wire {
     socket: Socket,
+    /// Came before this program did, and is read before what comes now.
+    unread: Bytes,
     line: Arc<Line>,
 }
 
 impl Wire {
-    pub(crate) fn new(socket: Socket, line: Arc<Line>) -> Self {
-        Self { socket, line }
+    pub(crate) fn new(socket: Socket, unread: Bytes, line: Arc<Line>) -> Self {
+        Self {
+            socket,
+            unread,
+            line,
+        }
     }
 
     /// The bare socket, to say a last word on it.
     pub(crate) fn into_socket(self) -> Socket {
         self.socket
+    }
+
+    /// The bare socket, and what was read from it behind `read`.
+    pub(crate) fn into_parts(self, read: Bytes) -> (Socket, Bytes) {
+        if self.unread.is_empty() {
+            return (self.socket, read);
+        }
+        let mut all = BytesMut::from(&read[..]);
+        all.extend_from_slice(&self.unread);
+        (self.socket, all.freeze())
     }
 
     fn socket(self: Pin<&mut Self>) -> (Pin<&mut Socket>, &Line) {
@@ -231,8 +271,16 @@ impl AsyncRead for Wire {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let (socket, line) = self.socket();
-        let read = socket.poll_read(cx, buf);
+        let this = self.get_mut();
+        let line = &this.line;
+        let read = if this.unread.is_empty() {
+            Pin::new(&mut this.socket).poll_read(cx, buf)
+        } else {
+            let taken = this.unread.len().min(buf.remaining());
+            buf.put_slice(&this.unread[..taken]);
+            this.unread.advance(taken);
+            Poll::Ready(Ok(()))
+        };
         line.listening.store(read.is_pending(), Ordering::Relaxed);
         if buf.filled().len() > before && !line.answering.load(Ordering::Relaxed) {
             line.partial.store(true, Ordering::Relaxed);

@@ -1,5 +1,6 @@
 //! Requests for GPUs: posting, looking, cancelling.
 
+use std::io;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -19,7 +20,7 @@ use crate::http::input;
 use crate::http::line::Peer;
 use crate::http::routes::Outcome;
 use crate::http::service::{Guest, Tracked};
-use crate::process;
+use crate::{files, process};
 
 /// `POST /v1/gpu/lock`
 pub(super) async fn lock(
@@ -72,15 +73,15 @@ fn parse(
     body: &LockBody,
     origin: &Origin,
 ) -> Result<(warden::Request, Option<Box<Refusal>>), Refusal> {
-    let policy = ready.policy.load();
-    let refusal = match warden::Request::parse(body, origin, &policy, &ready.gpus) {
+    let (policy, gpus) = (ready.policy.load(), ready.gpus.load());
+    let refusal = match warden::Request::parse(body, origin, &policy, &gpus) {
         Ok(request) => return Ok((request, None)),
         Err(error) => Refusal::from(error),
     };
     if body.request_id.is_none() {
         return Err(refusal);
     }
-    match warden::Request::parse_under_any(body, origin, &policy, &ready.gpus) {
+    match warden::Request::parse_under_any(body, origin, &policy, &gpus) {
         Ok(request) => Ok((request, Some(Box::new(refusal)))),
         Err(_) => Err(refusal),
     }
@@ -176,7 +177,16 @@ fn check_owner(peer: Peer, owner: Owner) -> Result<Owner, Failure> {
     };
     let pid = owner.pid;
     let process = process::look(pid)
-        .map_err(|error| invalid("pid", format!("process {pid} cannot be looked at: {error}")))?
+        .map_err(|error| match is_shortage(&error) {
+            true => Failure::new(
+                Code::TooManyRequests,
+                format!(
+                    "the broker cannot look at process {pid} just now ({error}); try again in a \
+                     moment"
+                ),
+            ),
+            false => invalid("pid", format!("process {pid} cannot be looked at: {error}")),
+        })?
         .ok_or_else(|| {
             let detail = format!(
                 "there is no process {pid} on this host; leave it out to let the \
@@ -202,9 +212,33 @@ fn check_owner(peer: Peer, owner: Owner) -> Result<Owner, Failure> {
             "pid_start",
             format!("process {pid} started at {}, not at {start}", process.start),
         )),
-        _ => Ok(Owner {
-            pid,
-            start: Some(process.start),
-        }),
+        _ => {
+            let start = Some(process.start);
+            may_watch(Owner { pid, start })
+        }
     }
+}
+
+/// Nobody's fault but that of how much the system gives us.
+fn is_shortage(error: &io::Error) -> bool {
+    let short = [libc::EMFILE, libc::ENFILE, libc::ENOMEM];
+    error
+        .raw_os_error()
+        .is_some_and(|number| short.contains(&number))
+}
+
+/// Each process that leases live with takes an open file.
+fn may_watch(owner: Owner) -> Result<Owner, Failure> {
+    if files::may_watch(&owner) {
+        return Ok(owner);
+    }
+    let most = files::most_watched();
+    Err(Failure::new(
+        Code::TooManyRequests,
+        format!(
+            "requests live with {most} processes already, and the broker can watch no more; try again \
+             in a moment, leave `pid` out to let the lease live by its ttl, or start the broker with a \
+             higher limit of open files (`ulimit -n`)"
+        ),
+    ))
 }

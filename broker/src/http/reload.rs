@@ -1,19 +1,23 @@
 //! What can be taken anew while the broker runs: `/v1/hot-reload`.
 
+use std::future::pending;
 use std::sync::Arc;
 
 use axum::Extension;
+use axum::body::Body;
 use axum::extract::{Request, State};
-use http::StatusCode;
+use http::header::ORIGIN;
+use http::{Response, StatusCode};
 use warden::Code;
-use warden::wire::reload::{HotReload, ReloadBody, Reloaded};
+use warden::wire::reload::{EnabledBody, HotReload, Reloaded};
 
-use crate::app::App;
-use crate::http::answer::{Extra, Failure, json};
+use crate::app::{App, Ready};
+use crate::http::answer::{Failure, json};
 use crate::http::input;
+use crate::http::lot::Owed;
 use crate::http::routes::Outcome;
 use crate::http::service::Guest;
-use crate::{rules, sharing};
+use crate::reloads::{Wanted, reload as take_anew};
 
 /// `GET /v1/hot-reload`
 pub(super) async fn look(
@@ -22,16 +26,53 @@ pub(super) async fn look(
 ) -> Outcome {
     let ready = app.ready()?;
     guest.operator()?;
-    // Who looks waits where somebody is about to write down what goes live.
+    standing(ready).await
+}
+
+async fn standing(ready: &Ready) -> Outcome {
+    let enabled = ready.switch.is_on();
+    // Who looks waits where somebody is about to write down what goes live, and while a program is
+    // read that was not seen before.
     let sharing = Arc::clone(&ready.sharing);
-    let config = tokio::task::spawn_blocking(move || sharing.module()).await;
-    let config = config.map_err(|_| Failure::shutting_down())?;
+    let program = ready.program.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        let program = program.map(|program| program.module(enabled));
+        (program, sharing.module())
+    });
+    let (program, config) = read.await.map_err(|_| Failure::shutting_down())?;
+    let files = [ready.rules.module(), config];
     let answer = HotReload {
-        // This broker takes on no new code: what it reloads are files, and those always.
-        enabled: false,
-        modules: vec![ready.rules.module(), config],
+        enabled,
+        modules: program.into_iter().chain(files).collect(),
     };
     Ok(json(StatusCode::OK, &answer))
+}
+
+/// `PUT /v1/hot-reload/enabled`
+pub(super) async fn enable(
+    State(app): State<Arc<App>>,
+    Extension(guest): Extension<Guest>,
+    request: Request,
+) -> Outcome {
+    let ready = app.ready()?;
+    guest.operator()?;
+    let EnabledBody { enabled } = input::read(request).await?;
+    let switch = Arc::clone(&ready.switch);
+    let set = tokio::task::spawn_blocking(move || switch.set(enabled)).await;
+    set.map_err(|_| Failure::shutting_down())?
+        .map_err(|error| match enabled {
+            true => Failure::unwritten(&error),
+            false => still_off(&error),
+        })?;
+    standing(ready).await
+}
+
+fn still_off(error: &std::io::Error) -> Failure {
+    let detail = format!(
+        "new program code is off from here on, but that cannot be written into the data directory, \
+         and a restart would not know of it: {error}. Say it again once it can be"
+    );
+    Failure::new(Code::JournalUnwritable, detail)
 }
 
 /// `POST /v1/hot-reload`
@@ -40,37 +81,52 @@ pub(super) async fn reload(
     Extension(guest): Extension<Guest>,
     request: Request,
 ) -> Outcome {
-    let ready = app.ready()?;
+    app.ready()?;
     guest.operator()?;
-    let ReloadBody { module } = input::read_or_default(request).await?;
-    let all = [rules::MODULE, sharing::MODULE];
-    let wanted = match module.as_deref() {
-        None => &all[..],
-        Some(name) => match all.iter().position(|known| *known == name) {
-            Some(at) => &all[at..=at],
-            None => return Err(unknown(name, &all)),
-        },
-    };
-    let mut results = Vec::new();
-    for name in wanted {
-        results.push(match *name {
-            sharing::MODULE => ready.sharing.reload().await?,
-            _ => ready.rules.reload(&ready.desk).await?,
-        });
+    let origin = request.headers().get(ORIGIN);
+    let origin = origin.and_then(|origin| origin.to_str().ok().map(str::to_owned));
+    let wanted = Wanted::parse(&input::read_or_default(request).await?)?;
+    // A reload that has begun is not broken off because nobody listens any more.
+    let reload = tokio::spawn({
+        let app = Arc::clone(&app);
+        async move { carry_out(&app, &guest, wanted, origin).await }
+    });
+    if let Some(answer) = reload.await.map_err(|_| Failure::shutting_down())?? {
+        return Ok(answer);
     }
-    Ok(json(StatusCode::OK, &Reloaded { results }))
+    tokio::select! {
+        biased;
+        // The program that comes answers.
+        () = app.leaving.cancelled() => pending().await,
+        () = app.closing.cancelled() => Err(Failure::shutting_down()),
+    }
 }
 
-fn unknown(name: &str, all: &[&str]) -> Failure {
-    Failure {
-        code: Code::InvalidRequest,
-        detail: format!(
-            "module: there is no {name:?} to reload; there is {}",
-            all.join(", ")
-        ),
-        extra: Box::new(Extra {
-            field: Some("module".to_owned()),
-            ..Extra::default()
-        }),
+/// The answer, unless that is for another program to give.
+async fn carry_out(
+    app: &App,
+    guest: &Guest,
+    wanted: Wanted,
+    origin: Option<String>,
+) -> Result<Option<Response<Body>>, Failure> {
+    let ready = app.ready()?;
+    let (results, plan) = tokio::select! {
+        biased;
+        done = take_anew(ready, wanted) => done?,
+        // Somebody else's reload was first.
+        () = app.leaving.cancelled() => {
+            if !wanted.is_met_by_another() {
+                return Err(Failure::making_way());
+            }
+            let results = Vec::new();
+            guest.line.owe(Owed { results, origin });
+            return Ok(None);
+        }
+    };
+    if let (Some(plan), Some(program)) = (plan, &ready.program) {
+        guest.line.owe(Owed { results, origin });
+        program.go(plan);
+        return Ok(None);
     }
+    Ok(Some(json(StatusCode::OK, &Reloaded { results })))
 }

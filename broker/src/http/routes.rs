@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::{Extension, Router};
 use http::{Response, StatusCode};
 use serde::Serialize;
+use warden::wire::notice::{Notice, NoticeCode};
 use warden::{Caller, Code};
 
 use crate::app::App;
@@ -37,6 +38,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/v1/config", get(config::config))
         .route("/v1/config/events", get(config::events))
         .route("/v1/hot-reload", get(reload::look).post(reload::reload))
+        .route("/v1/hot-reload/enabled", put(reload::enable))
         .with_state(app);
     with_refusals(routes)
 }
@@ -78,15 +80,28 @@ impl Guest {
 
 #[derive(Serialize)]
 struct Health {
+    /// `ok`, or `degraded` while a notice holds.
     status: &'static str,
     version: &'static str,
+    notices: Vec<HealthNotice>,
+}
+
+/// Anybody on this host may ask, so no words: they name users and directories.
+#[derive(Serialize)]
+struct HealthNotice {
+    code: NoticeCode,
+    since: String,
 }
 
 async fn healthz(State(app): State<Arc<App>>) -> Outcome {
-    app.ready()?;
+    let notices = app.ready()?.notices.list().into_iter();
+    let notices: Vec<HealthNotice> = notices
+        .map(|Notice { code, since, .. }| HealthNotice { code, since })
+        .collect();
     let health = Health {
-        status: "ok",
+        status: if notices.is_empty() { "ok" } else { "degraded" },
         version: crate::VERSION,
+        notices,
     };
     Ok(json(StatusCode::OK, &health))
 }

@@ -3,6 +3,7 @@
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -10,31 +11,35 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::{TcpListener, TcpSocket, UnixListener};
+use bytes::Bytes;
+use rustix::net::AddressFamily;
+use rustix::net::sockopt::{socket_acceptconn, socket_domain};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use warden::Code;
 
 use crate::error::ServeError;
+use crate::files;
 use crate::http::answer;
 use crate::http::doors::Doors;
-use crate::http::drive::drive;
+use crate::http::drive::{conclude, drive};
 use crate::http::line::{Line, Peer, Socket};
+use crate::http::lot::{Lot, Parked};
 use crate::http::service::Service;
 
-/// More connections than this are turned away, whatever the system would allow.
-const MAX_CONNECTIONS: u64 = 65_536;
 /// Connections that may wait to be accepted: a crowd that comes back after a restart.
 const BACKLOG: u32 = 4_096;
 /// What the system has room for in a socket's address, with the zero byte at its end.
 const SOCKET_PATH_MAX: usize = size_of::<libc::sockaddr_un>() - size_of::<libc::sa_family_t>();
-/// Files that the broker needs beside its connections.
-const SPARE_FILES: u64 = 512;
+/// Connections of the Unix socket beyond what anybody may have, so that nobody on TCP can keep an
+/// operator out.
+const SOCKET_SPARE: usize = 16;
 /// How long accepting rests when the system has nothing left to accept with.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
-/// How long connections may take to end by themselves.
+/// How long connections may take to end by themselves, or to come to rest: long enough for what is
+/// being answered, and all who are at rest wait for it.
 const END_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What connections are served with.
@@ -42,13 +47,14 @@ const END_PATIENCE: Duration = Duration::from_secs(3);
 pub(crate) struct Server {
     doors: Arc<Doors>,
     routes: Router,
-    max: usize,
     /// How many there are.
     open: watch::Sender<usize>,
     /// Cancelled: nothing more is accepted, and what is being answered is the last.
     closing: CancellationToken,
     /// Cancelled: every connection is dropped.
     hang_up: CancellationToken,
+    /// Where connections go when this program makes way for another.
+    lot: Lot,
 }
 
 impl Server {
@@ -56,10 +62,10 @@ impl Server {
         Arc::new(Self {
             doors: Arc::new(doors),
             routes,
-            max: raise_limit(),
             open: watch::Sender::new(0),
             closing,
             hang_up: CancellationToken::new(),
+            lot: Lot::default(),
         })
     }
 
@@ -68,7 +74,7 @@ impl Server {
         self.open.subscribe()
     }
 
-    pub(crate) async fn accept_tcp(self: Arc<Self>, listener: TcpListener) {
+    pub(crate) async fn accept_tcp(self: Arc<Self>, listener: Arc<TcpListener>) {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -78,14 +84,14 @@ impl Server {
                 Ok((stream, _)) => {
                     // Answers are written whole; waiting for more of them only delays.
                     let _ = stream.set_nodelay(true);
-                    self.admit(Socket::Tcp(stream), Peer::Tcp);
+                    self.admit(Socket::Tcp(stream), Peer::Tcp, Bytes::new());
                 }
                 Err(error) => rest(&error).await,
             }
         }
     }
 
-    pub(crate) async fn accept_unix(self: Arc<Self>, listener: UnixListener) {
+    pub(crate) async fn accept_unix(self: Arc<Self>, listener: Arc<UnixListener>) {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -95,7 +101,7 @@ impl Server {
                 Ok((stream, _)) => match stream.peer_cred() {
                     Ok(peer) => {
                         let uid = peer.uid();
-                        self.admit(Socket::Unix(stream), Peer::Socket { uid });
+                        self.admit(Socket::Unix(stream), Peer::Socket { uid }, Bytes::new());
                     }
                     Err(error) => tracing::warn!(%error, "a peer without a user was dropped"),
                 },
@@ -104,8 +110,12 @@ impl Server {
         }
     }
 
-    fn admit(self: &Arc<Self>, socket: Socket, peer: Peer) {
-        if *self.open.borrow() >= self.max {
+    fn admit(self: &Arc<Self>, socket: Socket, peer: Peer, unread: Bytes) {
+        let spare = match peer {
+            Peer::Tcp => 0,
+            Peer::Socket { .. } => SOCKET_SPARE,
+        };
+        if *self.open.borrow() >= files::most_connections() + spare {
             let detail = "the broker has as many connections as it can; try again in a moment";
             socket.try_say(&answer::raw(Code::TooManyRequests, detail));
             return;
@@ -116,21 +126,69 @@ impl Server {
             let _counted = Counted(&server.open);
             let line = Arc::new(Line::new(peer, server.hang_up.child_token()));
             let service = Service::new(Arc::clone(&server.doors), server.routes.clone(), line);
-            drive(socket, service, server.closing.clone()).await;
+            drive(socket, unread, service, server.closing.clone(), &server.lot).await;
         });
+    }
+
+    /// Goes on with a connection that another program had; where that owed an answer, `answer` is it
+    /// and the last.
+    pub(crate) fn take_over(self: &Arc<Self>, parked: Parked, answer: Option<Vec<u8>>) {
+        let (socket, peer) = match from_fd(parked.socket) {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::warn!(%error, "a connection cannot be taken over");
+                return;
+            }
+        };
+        match answer {
+            Some(answer) => drop(tokio::spawn(async move {
+                conclude(socket, &answer).await;
+            })),
+            None => self.admit(socket, peer, parked.unread),
+        }
     }
 
     /// Ends every connection: first politely, then at once. `closing` is cancelled already.
     pub(crate) async fn end(&self) {
+        self.close().await;
+    }
+
+    /// What is at rest from here on stays for the program that comes. To be called before `closing`
+    /// is cancelled.
+    pub(crate) fn make_way(&self) {
+        self.lot.open();
+    }
+
+    /// Every connection, once all have come to rest; who does not in time is hung up on.
+    pub(crate) async fn at_rest(&self) -> Vec<Parked> {
+        self.close().await;
+        self.lot.clear()
+    }
+
+    async fn close(&self) {
         let mut open = self.open();
         if timeout(END_PATIENCE, open.wait_for(|open| *open == 0))
             .await
             .is_err()
         {
+            tracing::warn!(
+                connections = *open.borrow(),
+                "hung up on, since nobody waits longer"
+            );
             self.hang_up.cancel();
             let _ = timeout(END_PATIENCE, open.wait_for(|open| *open == 0)).await;
         }
     }
+}
+
+/// A connection that is there already, and who is at its other end.
+fn from_fd(fd: OwnedFd) -> io::Result<(Socket, Peer)> {
+    if socket_domain(&fd)? == AddressFamily::UNIX {
+        let stream = UnixStream::from_std(fd.into())?;
+        let uid = stream.peer_cred()?.uid();
+        return Ok((Socket::Unix(stream), Peer::Socket { uid }));
+    }
+    Ok((Socket::Tcp(TcpStream::from_std(fd.into())?), Peer::Tcp))
 }
 
 struct Counted<'a>(&'a watch::Sender<usize>);
@@ -146,19 +204,49 @@ async fn rest(error: &io::Error) {
     sleep(ACCEPT_REST).await;
 }
 
-/// Asks the system for all the open files that it gives, and says how many connections that is.
-fn raise_limit() -> usize {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    let files = match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => limit.maximum,
-        Err(_) => limit.current,
-    };
-    let connections = files.map_or(MAX_CONNECTIONS, |files| files.saturating_sub(SPARE_FILES));
-    usize::try_from(connections.clamp(64, MAX_CONNECTIONS)).unwrap_or(64)
+/// Goes on listening where another program listened, if that is where this one is to.
+pub(crate) fn keep_tcp(
+    fd: OwnedFd,
+    addr: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let stranger = |what: String| ServeError::Handover { detail: what };
+    let failed = |error: io::Error| stranger(format!("the socket of {addr}: {error}"));
+    if !socket_acceptconn(&fd).map_err(|error| failed(error.into()))? {
+        return Err(stranger(format!("what stands for {addr} does not listen")));
+    }
+    let listener = std::net::TcpListener::from(fd);
+    let bound = listener.local_addr().map_err(failed)?;
+    if bound.ip() != addr.ip() || (addr.port() != 0 && bound.port() != addr.port()) {
+        return Err(stranger(format!(
+            "what stands for {addr} listens on {bound}"
+        )));
+    }
+    listener.set_nonblocking(true).map_err(failed)?;
+    let listener = TcpListener::from_std(listener).map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// The same for the Unix socket.
+pub(crate) fn keep_unix(fd: OwnedFd, path: &Path) -> Result<UnixListener, ServeError> {
+    let stranger = |what: String| ServeError::Handover { detail: what };
+    let failed = |error: io::Error| stranger(format!("the socket {}: {error}", path.display()));
+    let listens = socket_domain(&fd)
+        .and_then(|domain| Ok(domain == AddressFamily::UNIX && socket_acceptconn(&fd)?))
+        .map_err(|error| failed(error.into()))?;
+    if !listens {
+        let path = path.display();
+        return Err(stranger(format!("what stands for {path} does not listen")));
+    }
+    let listener = std::os::unix::net::UnixListener::from(fd);
+    let bound = listener.local_addr().map_err(failed)?;
+    if bound.as_pathname() != Some(path) {
+        let path = path.display();
+        return Err(stranger(format!(
+            "what stands for {path} listens on {bound:?}"
+        )));
+    }
+    listener.set_nonblocking(true).map_err(failed)?;
+    UnixListener::from_std(listener).map_err(failed)
 }
 
 /// Listens on TCP.

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use warden::wire::config::{ConfigChange, KeyChange, LiveConfig};
-use warden_reload::files::{EnvMap, FaultKind, Problem};
+use warden_reload::files::{FaultKind, Problem};
 use warden_reload::promotion::Schema;
+
+use super::placed::PlacedValues;
 
 /// Shared keys with their values.
 pub(super) type Values = BTreeMap<String, String>;
@@ -12,18 +14,26 @@ pub(super) type Values = BTreeMap<String, String>;
 /// The shared keys of a file.
 ///
 /// # Errors
-/// Those whose values the schema does not allow; no value is told.
-pub(super) fn shared(env: &EnvMap, schema: &Schema) -> Result<Values, Problem> {
-    let shared = env.iter().filter(|(key, _)| schema.is_shared(key));
-    let wrong: Vec<String> = shared
-        .clone()
-        .filter_map(|(key, value)| schema.allows(key, value).err())
-        .collect();
-    if wrong.is_empty() {
+/// Those whose values the schema does not allow, at the first of them; no value is told.
+pub(super) fn shared(env: &PlacedValues, schema: &Schema) -> Result<Values, Problem> {
+    let shared = env.values.iter().filter(|(key, _)| schema.is_shared(key));
+    let wrong = shared.clone().filter_map(|(key, value)| {
+        let place = env.places.get(key).copied();
+        Some((place, schema.allows(key, value).err()?))
+    });
+    let mut wrong: Vec<_> = wrong.collect();
+    wrong.sort();
+    let Some((first, _)) = wrong.first() else {
         let shared = shared.map(|(key, value)| (key.clone(), value.clone()));
         return Ok(shared.collect());
-    }
-    Err(Problem::new(FaultKind::Invalid, wrong.join("; ")))
+    };
+    let place = *first;
+    let wrong: Vec<String> = wrong.into_iter().map(|(_, wrong)| wrong).collect();
+    let problem = Problem::new(FaultKind::Invalid, wrong.join("; "));
+    Err(match place {
+        Some((line, column)) => problem.at(line, column),
+        None => problem,
+    })
 }
 
 /// What is live and may go on to be.
@@ -66,6 +76,8 @@ pub(super) fn change(
 mod tests {
     use warden_reload::files::{Format as _, Ron};
 
+    use crate::sharing::placed::PlacedEnv;
+
     use super::*;
 
     fn schema(text: &str) -> Schema {
@@ -93,14 +105,12 @@ mod tests {
     #[test]
     fn only_shared_keys_leave_and_only_as_the_schema_allows() {
         let schema = schema(SCHEMA);
-        let env = EnvMap::from(values(&[
-            ("SIZE", "3"),
-            ("KEY", "secret"),
-            ("OTHER", "secret"),
-        ]));
+        let read = |text: &str| PlacedEnv.parse(text).unwrap();
+        let env = read("SIZE=3\nKEY=secret\nOTHER=secret\n");
         assert_eq!(shared(&env, &schema).unwrap(), values(&[("SIZE", "3")]));
-        let env = EnvMap::from(values(&[("SIZE", "44"), ("KEY", "secret")]));
+        let env = read("KEY=secret\nSIZE=3\n  SIZE =  44\n");
         let problem = shared(&env, &schema).unwrap_err();
+        assert_eq!((problem.line, problem.column), (Some(3), Some(11)));
         assert!(problem.message.contains("SIZE"), "{}", problem.message);
         assert!(!problem.message.contains("44"), "{}", problem.message);
     }

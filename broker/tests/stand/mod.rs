@@ -4,6 +4,9 @@
 // Each test uses its own part of this, and is a test, helpers and all.
 #![allow(dead_code, clippy::expect_used, clippy::unwrap_used)]
 
+pub mod child;
+pub mod space;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -91,8 +94,9 @@ impl Stand {
     }
 
     pub async fn start(dir: TempDir, config: Config) -> Self {
+        let token = config.data_dir.join("token");
         let broker = Broker::start(config).await.unwrap();
-        let token = std::fs::read_to_string(dir.path().join("data/token")).unwrap();
+        let token = std::fs::read_to_string(token).unwrap();
         Self {
             broker,
             dir,
@@ -343,6 +347,10 @@ impl Events {
         loop {
             if let Some(event) = self.take() {
                 return Some(event);
+            }
+            // The last chunk: the answer is over, though the connection is not.
+            if self.text.ends_with("\r\n0\r\n\r\n") {
+                return None;
             }
             let mut bytes = [0; 16 * 1024];
             let read = self

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use warden::Code;
-use warden::wire::reload::{ReloadError, ReloadKind, ReloadModule};
+use warden::wire::reload::{ReloadBody, ReloadKind, ReloadModule};
 use warden_client::Error;
 use warden_client::blocking::Client;
 use warden_reload::files::{Env, Format as _, load};
@@ -90,7 +90,11 @@ impl Broker {
 
     /// Has it read the file now, and waits until it has this content.
     fn take(&self, sha256: &str) -> Said {
-        match self.client.reload(Some(&self.module)) {
+        let body = ReloadBody {
+            module: Some(self.module.clone()),
+            ..ReloadBody::default()
+        };
+        match self.client.reload(&body) {
             Err(Error::Problem(refusal)) if refusal.problem.code == Code::ReloadRefused => {
                 return Said::Refused(refusal.problem.detail.to_string());
             }
@@ -106,7 +110,7 @@ impl Broker {
                 return Said::HasIt(module.generation);
             }
             if let Some(error) = module.last_error {
-                return Said::Refused(told(&error));
+                return Said::Refused(error.to_string());
             }
             // How its files stand comes without events, and is asked for within a deadline.
             thread::sleep(RETRY);
@@ -144,11 +148,4 @@ fn config_module(client: &Client) -> Option<ReloadModule> {
 fn is_same(path: &str, other: &Path) -> bool {
     let whole = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     whole(Path::new(path)) == whole(other)
-}
-
-fn told(error: &ReloadError) -> String {
-    match error.line {
-        Some(line) => format!("{}:{line}: {}", error.path, error.message),
-        None => format!("{}: {}", error.path, error.message),
-    }
 }

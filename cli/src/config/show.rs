@@ -1,6 +1,7 @@
 //! What `warden config` prints.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde_json::{Value, json};
 use warden_reload::files::quoted;
@@ -23,12 +24,36 @@ pub(super) fn values_json(found: &Values) -> anyhow::Result<String> {
         "generation": found.generation,
         "at": found.at,
         "values": found.values,
+        "refused_files": found.refused,
     });
     pretty(&json)
 }
 
-/// What came of a promotion, in a line.
-pub(super) fn ack(ack: &Ack) -> String {
+/// Where a promotion is in the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct InHistory {
+    number: u64,
+    /// The one before it, over the same file; 0 where it is the first.
+    before: u64,
+}
+
+/// Where this one is; nothing where it never began.
+pub(super) fn place_in(entries: &[Entry], file: &Path, ack: &Ack) -> Option<InHistory> {
+    let mut numbers = entries.iter().filter(|entry| entry.file == file).rev();
+    let number = numbers.find(|entry| entry.id == ack.id)?.number;
+    let before = numbers.next().map_or(0, |entry| entry.number);
+    Some(InHistory { number, before })
+}
+
+/// The acknowledgement, with its number in the history.
+pub(super) fn ack_json(ack: &Ack, place: Option<InHistory>) -> anyhow::Result<String> {
+    let mut json = serde_json::to_value(ack)?;
+    json["history"] = place.map(|place| place.number).into();
+    pretty(&json)
+}
+
+/// What came of a promotion, in a line, and how to undo it.
+pub(super) fn ack(ack: &Ack, place: Option<InHistory>) -> String {
     let mut text = format!("{}: {}", ack.id, ack.outcome);
     if let (Outcome::Live, Some(after)) = (ack.outcome, ack.live_after_ms) {
         text.push_str(&format!(" after {after} ms"));
@@ -43,6 +68,12 @@ pub(super) fn ack(ack: &Ack) -> String {
     }
     if let Some(error) = &ack.error {
         text.push_str(&format!("\n  {error}"));
+    }
+    if let Some(InHistory { number, before }) = place {
+        text.push_str(&format!("\n  history {number}"));
+        if ack.outcome == Outcome::Live && !ack.changed.is_empty() {
+            text.push_str(&format!("; `warden config rollback {before}` undoes it"));
+        }
     }
     text.push('\n');
     text

@@ -71,12 +71,14 @@ fn changed(change: &ConfigChange) -> String {
     let generation = change.generation;
     let mut text = String::new();
     for (key, values) in &change.changed {
-        let now = match &values.new {
-            Some(value) => format!("{key}={}", quoted(value)),
-            None => format!("{key} is gone"),
-        };
         let was = written(&values.old);
-        text.push_str(&format!("{}  {generation} {now} (was {was})\n", clock()));
+        let now = match (&values.old, &values.new) {
+            (_, Some(value)) => format!("{key}={} (was {was})", quoted(value)),
+            (Some(_), None) => format!("{key} is gone (was {was})"),
+            // Its last value is not told any more either.
+            (None, None) => format!("{key} is shared no more"),
+        };
+        text.push_str(&format!("{}  {generation} {now}\n", clock()));
     }
     text
 }

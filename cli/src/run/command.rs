@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::fs::Access;
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
+use rustix::process::{Pid, Signal, WaitStatus};
+use warden::Owner;
 
 use crate::exit::Exit;
 
@@ -91,26 +92,28 @@ fn not_started(program: &OsStr, source: io::Error) -> CannotStart {
     }
 }
 
-/// A started command. It is not reaped before [`Child::poll`] finds it over, so its pid stays its
-/// own until then, and is not used after.
+/// A started command. It is not reaped before [`Child::take_in`] hears that it is over, so its pid
+/// stays its own until then, and is not used after.
 #[derive(Debug)]
 pub struct Child {
     pid: Pid,
-    ended: Cell<Option<Exit>>,
-    is_stopped: Cell<bool>,
+    ended: Option<Exit>,
+    is_stopped: bool,
     is_stop_new: Cell<bool>,
 }
 
 impl Child {
-    /// Starts the command in this process's group. Must be called on the main thread: on Linux the
-    /// command is killed when the thread that started it ends.
+    /// Starts the command in this process's group, with this in its environment and no mark of
+    /// another `warden run`. Must be called on the main thread: on Linux the command is killed when
+    /// the thread that started it ends.
     pub fn start(
         command: &[OsString],
-        environment: impl IntoIterator<Item = (&'static str, String)>,
+        environment: &[(&'static str, String)],
     ) -> Result<Self, CannotStart> {
         let (program, args) = split(command);
         let mut starting = Command::new(program);
-        starting.args(args).envs(environment);
+        starting.args(args).env_remove(Owner::VARIABLE);
+        starting.envs(environment.iter().map(|(name, value)| (name, value)));
         die_with_parent(&mut starting);
         let cannot = |source| not_started(program, source);
         let child = starting.spawn().map_err(cannot)?;
@@ -118,34 +121,32 @@ impl Child {
         let pid = pid.ok_or_else(|| cannot(io::ErrorKind::InvalidData.into()))?;
         Ok(Self {
             pid,
-            ended: Cell::new(None),
-            is_stopped: Cell::new(false),
+            ended: None,
+            is_stopped: false,
             is_stop_new: Cell::new(false),
         })
     }
 
-    /// Takes in what has become of it; to be called on every SIGCHLD.
-    pub fn poll(&self) -> io::Result<()> {
-        let options = WaitOptions::NOHANG | WaitOptions::UNTRACED | WaitOptions::CONTINUED;
-        while self.ended.get().is_none() {
-            let Some((_, status)) = rustix::process::waitpid(Some(self.pid), options)? else {
-                break;
-            };
-            self.ended.set(end_of(status));
-            self.is_stopped.set(status.stopped());
-            self.is_stop_new.set(status.stopped());
-        }
-        Ok(())
+    /// Its number.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Takes in what has become of it, as whoever reaps the children of this process hears.
+    pub fn take_in(&mut self, status: WaitStatus) {
+        self.ended = end_of(status);
+        self.is_stopped = status.stopped();
+        self.is_stop_new.set(status.stopped());
     }
 
     /// How it ended, once it has.
     pub fn ended(&self) -> Option<Exit> {
-        self.ended.get()
+        self.ended
     }
 
     /// Whether it is stopped by a signal.
     pub fn is_stopped(&self) -> bool {
-        self.is_stopped.get()
+        self.is_stopped
     }
 
     /// Whether it was stopped since this was asked last, and is still.
@@ -155,7 +156,7 @@ impl Child {
 
     /// Sends it a signal. One that is over has no use for it.
     pub fn signal(&self, signal: Signal) {
-        if self.ended.get().is_none() {
+        if self.ended.is_none() {
             let _ = rustix::process::kill_process(self.pid, signal);
         }
     }
@@ -166,7 +167,8 @@ impl Child {
     }
 }
 
-fn end_of(status: WaitStatus) -> Option<Exit> {
+/// How a process ended; nothing where it was only stopped, or went on.
+pub fn end_of(status: WaitStatus) -> Option<Exit> {
     let byte = |number: i32| u8::try_from(number).unwrap_or(u8::MAX);
     let code = status.exit_status().map(|code| Exit::Of(byte(code)));
     let signal = || {

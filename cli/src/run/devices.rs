@@ -84,6 +84,7 @@ mod tests {
             vram_total_mib: None,
             state: GpuState::Held,
             lease_ids: Vec::new(),
+            draining: Vec::new(),
         }
     }
 

@@ -30,6 +30,7 @@ const VALID: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Witness {
     pid: Pid,
+    is_reaped: bool,
     pipe: pipe::Receiver,
     seen: Vec<(u8, Instant)>,
 }
@@ -42,9 +43,20 @@ impl Witness {
         let pid = child::fork(&writer)?;
         Ok(Self {
             pid,
+            is_reaped: false,
             pipe,
             seen: Vec::new(),
         })
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// It has ended and was reaped: its number may be another process's by now.
+    pub fn forget(mut self) {
+        self.is_reaped = true;
     }
 
     /// Whether a signal that reached this process just now reached its whole group.
@@ -104,6 +116,9 @@ impl Witness {
 
 impl Drop for Witness {
     fn drop(&mut self) {
+        if self.is_reaped {
+            return;
+        }
         // It ends with us in any case; this only spares whoever looks a moment's wonder.
         let _ = rustix::process::kill_process(self.pid, Signal::KILL);
         let _ = rustix::process::waitpid(Some(self.pid), rustix::process::WaitOptions::empty());

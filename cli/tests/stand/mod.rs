@@ -72,9 +72,43 @@ impl Broker {
         broker
     }
 
+    /// The same under these rules.
+    pub fn start_under(gpus: u32, policy: &str) -> Self {
+        let mut broker = Self {
+            dir: tempfile::tempdir().unwrap(),
+            gpus,
+            process: None,
+        };
+        let config = broker.dir.path().join("config");
+        std::fs::create_dir(&config).unwrap();
+        std::fs::write(config.join("policy.ron"), policy).unwrap();
+        broker.start_again();
+        broker
+    }
+
+    /// The same, without this capability.
+    pub fn start_without(capability: &str, gpus: u32, policy: &str) -> Self {
+        let mut broker = Self::start_under(gpus, policy);
+        broker.kill();
+        let mut without = Command::new("setpriv");
+        let drop = format!("-{capability}");
+        without.args(["--bounding-set", &drop, "--inh-caps", &drop, "--"]);
+        without.arg(env!("CARGO_BIN_EXE_warden"));
+        broker.serve(&mut without);
+        broker
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(self.process.as_ref().unwrap())
+    }
+
     /// After [`Broker::kill`]; on another port than before.
     pub fn start_again(&mut self) {
-        let mut process = warden()
+        self.serve(&mut warden());
+    }
+
+    fn serve(&mut self, warden: &mut Command) {
+        let mut process = warden
             .args(["serve", "--addr", "127.0.0.1:0", "--simulate-gpus"])
             .arg(self.gpus.to_string())
             .arg("--data-dir")
@@ -258,6 +292,34 @@ impl Drop for Running {
     }
 }
 
+/// A process that is nobody's child any more; killed with this value.
+#[derive(Debug)]
+pub struct Stray(pub u32);
+
+impl Stray {
+    pub fn named(line: &str) -> Self {
+        Self(line.trim().parse().unwrap())
+    }
+
+    pub fn lives(&self) -> bool {
+        state_of(self.0).is_some()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.0.cast_signed()).unwrap();
+        // It may have ended.
+        let _ = kill_process(pid, signal);
+    }
+}
+
+impl Drop for Stray {
+    fn drop(&mut self) {
+        if self.lives() {
+            self.signal(Signal::KILL);
+        }
+    }
+}
+
 /// Lines as they come, from a thread that ends with its source.
 pub fn lines(source: impl std::io::Read + Send + 'static) -> Receiver<String> {
     let (put, get) = channel();
@@ -283,6 +345,12 @@ pub const ECHO_SIGNALS: &str = r#"
     while kill -0 $! 2>/dev/null; do wait $!; done
     exit 0
 "#;
+
+/// Shell that starts a process in a session of its own whose parent has ended, and says its number.
+pub const DAEMON: &str = "(setsid sh -c 'echo $$; exec sleep 600 >/dev/null 2>&1' </dev/null &)";
+/// The same, and it heeds nobody.
+pub const DEAF_DAEMON: &str = "(setsid sh -c 'trap \"\" TERM HUP INT; echo $$; \
+     exec sleep 600 >/dev/null 2>&1' </dev/null &)";
 
 /// Whether a process is there, stopped or not.
 pub fn state_of(pid: u32) -> Option<char> {

@@ -81,6 +81,8 @@ pub fn status(revision: u64) -> Value {
         queue_depth: 0,
         counters: Counters::default(),
         policy: Policy::default(),
+        notices: Vec::new(),
+        refused_files: Vec::new(),
     };
     serde_json::to_value(status).unwrap()
 }

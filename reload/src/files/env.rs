@@ -118,6 +118,14 @@ pub struct Entry {
     pub written: Range<usize>,
 }
 
+impl Entry {
+    /// Line and column, from 1, of the value in the text that this was read from.
+    #[must_use]
+    pub fn place(&self, text: &str) -> (u32, u32) {
+        place(text, self.written.start)
+    }
+}
+
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut entry = f.debug_struct("Entry");

@@ -1,7 +1,7 @@
-//! The files of one folder, as a value like any other.
+//! The files of one folder, or one of them without its content, as a value like any other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::ops::Deref;
@@ -17,10 +17,31 @@ use super::read::Found;
 /// More files than this are no folder that somebody fills by hand.
 const FILES_MAX: usize = 10_000;
 
-/// The files of a folder that end in one extension, by their path. Folders, pipes and names that
+/// The files of a folder that were asked for, by their path. Folders, pipes and names that
 /// are no text are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing(BTreeMap<PathBuf, Stamp>);
+
+/// Which names in a folder are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// Those of this extension.
+    Ending(String),
+    /// This one.
+    Only(OsString),
+}
+
+impl Names {
+    pub fn hold(&self, name: &OsStr) -> bool {
+        match self {
+            Self::Ending(extension) => {
+                let other = Path::new(name).extension().unwrap_or_default();
+                other == OsStr::new(extension)
+            }
+            Self::Only(only) => only == name,
+        }
+    }
+}
 
 /// What tells one content of a file from another without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,14 +63,14 @@ impl Deref for Listing {
 }
 
 /// Reads a folder into the text that [`Listed`] takes, without the names that have a writer.
-pub(crate) fn list(folder: &Path, extension: &str, without: &BTreeSet<OsString>) -> Found {
-    match attempt(folder, extension, without) {
+pub(crate) fn list(folder: &Path, asked: &Names, without: &BTreeSet<OsString>) -> Found {
+    match attempt(folder, asked, without) {
         Ok(found) => found,
         Err(error) => super::read::refused(&error),
     }
 }
 
-fn attempt(folder: &Path, extension: &str, without: &BTreeSet<OsString>) -> io::Result<Found> {
+fn attempt(folder: &Path, asked: &Names, without: &BTreeSet<OsString>) -> io::Result<Found> {
     if !fs::metadata(folder)?.is_dir() {
         let message = "this is a file and no folder; put a folder in its place";
         return Ok(Found::Refused(Problem::new(FaultKind::NotAFile, message)));
@@ -57,24 +78,20 @@ fn attempt(folder: &Path, extension: &str, without: &BTreeSet<OsString>) -> io::
     let mut names = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
-        if without.contains(&name) {
+        if without.contains(&name) || !asked.hold(&name) {
             continue;
         }
         let Ok(name) = name.into_string() else {
             continue;
         };
-        let path = Path::new(&name);
-        if path.extension().is_none_or(|other| other != extension) {
-            continue;
-        }
         // Gone again, or a link that leads nowhere: not there.
-        let Ok(metadata) = fs::metadata(folder.join(path)) else {
+        let Ok(metadata) = fs::metadata(folder.join(&name)) else {
             continue;
         };
         if !metadata.is_file() {
             continue;
         }
-        names.insert(name, stamp(&metadata));
+        names.insert(name, Stamp::of(&metadata));
         if names.len() > FILES_MAX {
             let message = format!("the folder holds more than {FILES_MAX} files; move some away");
             return Ok(Found::Refused(Problem::new(FaultKind::TooLarge, message)));
@@ -83,14 +100,18 @@ fn attempt(folder: &Path, extension: &str, without: &BTreeSet<OsString>) -> io::
     Ok(Found::Bytes(serde_json::to_vec(&names)?))
 }
 
-pub(crate) fn stamp(metadata: &fs::Metadata) -> Stamp {
-    let modified = metadata.modified().unwrap_or(UNIX_EPOCH);
-    let since = modified.duration_since(SystemTime::UNIX_EPOCH);
-    let modified_ns = since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(0));
-    Stamp {
-        bytes: metadata.len(),
-        modified_ns,
-        inode: inode(metadata),
+impl Stamp {
+    /// Of a file that was looked at.
+    #[must_use]
+    pub fn of(metadata: &fs::Metadata) -> Self {
+        let modified = metadata.modified().unwrap_or(UNIX_EPOCH);
+        let since = modified.duration_since(SystemTime::UNIX_EPOCH);
+        let modified_ns = since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(0));
+        Self {
+            bytes: metadata.len(),
+            modified_ns,
+            inode: inode(metadata),
+        }
     }
 }
 

@@ -119,37 +119,30 @@ impl<T: Send + Sync + 'static> HotFile<T> {
     /// nothing locked. Changes that come while it runs are joined to one. A panic is caught and
     /// told once.
     pub fn on_change(&self, call: impl Fn(&Change<T>) + Send + Sync + 'static) -> Subscription {
-        let cell = &self.open.cell;
-        let mailbox = Mailbox::new(cell.path.display().to_string(), call);
-        cell.callbacks().changes.push(Arc::clone(&mailbox));
-        let weak = Arc::downgrade(cell);
-        let end = move || {
-            mailbox.close();
-            if let Some(cell) = weak.upgrade() {
-                let mut callbacks = cell.callbacks();
-                callbacks
-                    .changes
-                    .retain(|other| !Arc::ptr_eq(other, &mailbox));
-            }
-        };
-        Subscription::new(end, self.clone())
+        self.subscribe(call, |callbacks| &mut callbacks.changes)
     }
 
     /// As [`on_change`](Self::on_change), and also when a fault comes or goes, when the file is
     /// deleted or made, and when watching begins to be polling or ends to be.
     pub fn on_state(&self, call: impl Fn(&FileState) + Send + Sync + 'static) -> Subscription {
-        let cell = &self.open.cell;
         let call = move |state: &Arc<FileState>| call(state);
+        self.subscribe(call, |callbacks| &mut callbacks.states)
+    }
+
+    /// Adds one to a list of callbacks; the subscription takes it out again.
+    fn subscribe<N: News>(
+        &self,
+        call: impl Fn(&N) + Send + Sync + 'static,
+        list: fn(&mut Callbacks<T>) -> &mut Vec<Arc<Mailbox<N>>>,
+    ) -> Subscription {
+        let cell = &self.open.cell;
         let mailbox = Mailbox::new(cell.path.display().to_string(), call);
-        cell.callbacks().states.push(Arc::clone(&mailbox));
+        list(&mut cell.callbacks()).push(Arc::clone(&mailbox));
         let weak = Arc::downgrade(cell);
         let end = move || {
             mailbox.close();
             if let Some(cell) = weak.upgrade() {
-                let mut callbacks = cell.callbacks();
-                callbacks
-                    .states
-                    .retain(|other| !Arc::ptr_eq(other, &mailbox));
+                list(&mut cell.callbacks()).retain(|other| !Arc::ptr_eq(other, &mailbox));
             }
         };
         Subscription::new(end, self.clone())
@@ -205,6 +198,8 @@ impl<T> fmt::Debug for Change<T> {
 struct Live<T> {
     value: Arc<T>,
     state: Arc<FileState>,
+    /// The value is what no file stands for.
+    is_absence: bool,
 }
 
 /// What takes in a file's content.
@@ -212,6 +207,8 @@ pub(crate) struct Cell<T> {
     path: PathBuf,
     source: Source,
     format: Box<dyn Format<Value = T>>,
+    /// What no file stands for; none where the last good value stays.
+    absent: Option<Arc<T>>,
     live: ArcSwap<Live<T>>,
     /// One taking at a time. Nothing is called back under it, though the format runs.
     taking: Mutex<()>,
@@ -241,7 +238,7 @@ impl<T: Send + Sync + 'static> Cell<T> {
     pub fn new<F: Format<Value = T>>(
         path: PathBuf,
         source: Source,
-        initial: T,
+        (initial, absent): (T, Option<T>),
         format: F,
         generation: Arc<Mutex<u64>>,
     ) -> Self {
@@ -257,9 +254,11 @@ impl<T: Send + Sync + 'static> Cell<T> {
             path,
             source,
             format: Box::new(format),
+            absent: absent.map(Arc::new),
             live: ArcSwap::from_pointee(Live {
                 value: Arc::new(initial),
                 state: Arc::new(state),
+                is_absence: false,
             }),
             taking: Mutex::default(),
             callbacks: Mutex::new(Callbacks {
@@ -286,10 +285,11 @@ impl<T: Send + Sync + 'static> Cell<T> {
         })
     }
 
-    /// Stores a value; its generation is after whatever any file went live with before.
-    fn publish(&self, value: T, sha256: String) -> u64 {
+    /// Stores a value, of a file with this hash or of none; its generation is after whatever any file
+    /// went live with before.
+    fn publish(&self, value: Arc<T>, sha256: Option<String>) -> u64 {
         let former = self.live.load_full();
-        let value = Arc::new(value);
+        let is_absence = sha256.is_none();
         let mut last = self
             .generation
             .lock()
@@ -299,17 +299,18 @@ impl<T: Send + Sync + 'static> Cell<T> {
         let state = Arc::new(FileState {
             generation,
             at: SystemTime::now(),
-            sha256: Some(sha256),
-            present: true,
+            sha256,
+            present: !is_absence,
             fault: None,
             watching: former.state.watching.clone(),
         });
         self.live.store(Arc::new(Live {
             value: Arc::clone(&value),
             state: Arc::clone(&state),
+            is_absence,
         }));
         drop(last);
-        tracing::debug!(path = %self.path.display(), generation, "a file went live");
+        tracing::debug!(path = %self.path.display(), generation, is_absence, "a file went live");
         let change = Change {
             old: Arc::clone(&former.value),
             new: value,
@@ -339,12 +340,35 @@ impl<T: Send + Sync + 'static> Cell<T> {
         self.live.store(Arc::new(Live {
             value: Arc::clone(&live.value),
             state: Arc::clone(&state),
+            is_absence: live.is_absence,
         }));
         let states = self.callbacks().states.clone();
         for mailbox in states {
             mailbox.post(Arc::clone(&state));
         }
         true
+    }
+
+    /// There is no file, from the start or since a while.
+    fn gone(&self) -> Reloaded {
+        let live = self.live.load_full();
+        let Some(absent) = self.absent.as_ref().filter(|_| !live.is_absence) else {
+            self.restate(|state| {
+                state.present = false;
+                state.fault = None;
+            });
+            return Reloaded::Absent;
+        };
+        let was_seen = live.state.present || live.state.generation > 0;
+        if was_seen {
+            return Reloaded::Changed(self.publish(Arc::clone(absent), None));
+        }
+        self.live.store(Arc::new(Live {
+            value: Arc::clone(absent),
+            state: Arc::clone(&live.state),
+            is_absence: true,
+        }));
+        Reloaded::Absent
     }
 
     fn refuse(&self, problem: Problem) -> Fault {
@@ -373,7 +397,7 @@ impl<T: Send + Sync + 'static> Watched for Cell<T> {
     fn find(&self, without: &BTreeSet<OsString>) -> Option<Found> {
         match &self.source {
             Source::File => read::read(&self.path, self.format.rules()),
-            Source::Folder(extension) => Some(folder::list(&self.path, extension, without)),
+            Source::Folder(names) => Some(folder::list(&self.path, names, without)),
         }
     }
 
@@ -383,13 +407,7 @@ impl<T: Send + Sync + 'static> Watched for Cell<T> {
         let bytes = match found.unwrap_or_else(find) {
             Found::Bytes(bytes) => bytes,
             Found::Refused(problem) => return Err(self.refuse(problem)),
-            Found::Absent => {
-                self.restate(|state| {
-                    state.present = false;
-                    state.fault = None;
-                });
-                return Ok(Reloaded::Absent);
-            }
+            Found::Absent => return Ok(self.gone()),
         };
         let sha256 = sha256(&bytes);
         let live = self.live.load_full();
@@ -401,7 +419,9 @@ impl<T: Send + Sync + 'static> Watched for Cell<T> {
             return Ok(Reloaded::Unchanged(live.state.generation));
         }
         match self.parsed(&bytes) {
-            Ok(value) => Ok(Reloaded::Changed(self.publish(value, sha256))),
+            Ok(value) => Ok(Reloaded::Changed(
+                self.publish(Arc::new(value), Some(sha256)),
+            )),
             Err(problem) => Err(self.refuse(problem)),
         }
     }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind, RenameMode};
 use notify::{Event, EventKind};
 
+use super::folder::Names;
 use super::hot::Watched;
 
 /// Which file, among those of one [`Files`](super::Files).
@@ -82,8 +83,8 @@ pub(crate) type Routes = BTreeMap<PathBuf, Folder>;
 pub(crate) struct Folder {
     /// By the name in it: a file itself, or something on the way to it.
     pub names: BTreeMap<OsString, Vec<(FileId, Role)>>,
-    /// All names of these extensions.
-    pub all: Vec<(FileId, String)>,
+    /// Several names at once.
+    pub all: Vec<(FileId, Names)>,
 }
 
 /// What a name is to a file.
@@ -242,9 +243,8 @@ impl State {
                 Role::Way => marks.way(happened),
             };
         }
-        let extension = Path::new(name).extension().unwrap_or_default();
         for (id, asked) in &folder.all {
-            if extension == OsStr::new(asked) {
+            if asked.hold(name) {
                 rings |= self.marks.entry(*id).or_default().file(name, happened);
             }
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::folder::{Stamp, stamp};
+use super::folder::Stamp;
 use super::hot::Watched;
 use super::inbox::{FileId, Inbox, Marks, Opened, Writer};
 use super::native::{Deaf, Native};
@@ -371,7 +371,7 @@ fn sign(cell: &dyn Watched) -> Option<Sign> {
     match cell.source() {
         Source::File => fs::metadata(cell.path())
             .ok()
-            .map(|metadata| Sign::File(stamp(&metadata))),
+            .map(|metadata| Sign::File(Stamp::of(&metadata))),
         Source::Folder(_) => match cell.find(&BTreeSet::new()) {
             Some(Found::Bytes(bytes)) => Some(Sign::Listing(sha256(&bytes))),
             _ => None,

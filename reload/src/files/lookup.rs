@@ -86,8 +86,9 @@ fn begin(path: &Path, at: &mut PathBuf, left: &mut VecDeque<OsString>) {
     }
 }
 
-/// The folders in which somebody could put another file in its place.
-pub(crate) fn folders(path: &Path) -> Vec<PathBuf> {
+/// The folders in which somebody could put another file in the place of the one that a path names.
+#[must_use]
+pub fn folders(path: &Path) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = Vec::new();
     for step in steps(path) {
         if step.decides && !folders.contains(&step.folder) {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::echo::Echo;
+use super::folder::Names;
 use super::inbox::{FileId, Inbox, Role};
 use super::lookup::{self, Step};
 use super::network;
@@ -89,11 +90,11 @@ impl Native {
 
     fn watch(&mut self, id: FileId, steps: &[Step], path: &Path, source: &Source) -> Option<Deaf> {
         let mut places: Vec<Place<'_>> = steps.iter().map(|step| Place::of(step, source)).collect();
-        if let Source::Folder(extension) = source {
+        if let Source::Folder(names) = source {
             places.push(Place {
                 folder: path,
                 decides: true,
-                route: Route::All(extension),
+                route: Route::All(names),
             });
         }
         let mut deaf: Option<Deaf> = None;
@@ -147,7 +148,7 @@ impl Native {
                             .or_default()
                             .push((id, role));
                     }
-                    Route::All(extension) => folder.all.push((id, extension.to_owned())),
+                    Route::All(names) => folder.all.push((id, names.clone())),
                 }
             }
         });
@@ -260,7 +261,7 @@ struct Place<'a> {
 #[derive(Clone, Copy)]
 enum Route<'a> {
     Name(&'a OsString, Role),
-    All(&'a str),
+    All(&'a Names),
 }
 
 impl<'a> Place<'a> {

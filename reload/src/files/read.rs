@@ -6,7 +6,7 @@ use std::path::Path;
 use std::thread;
 
 use super::fault::{Fault, FaultKind, Problem, place};
-use super::folder::stamp;
+use super::folder::{Names, Stamp};
 use super::format::{Format, Rules};
 use crate::check::sha256;
 
@@ -29,8 +29,8 @@ pub(crate) enum Found {
 pub(crate) enum Source {
     /// A file.
     File,
-    /// A folder, and its files of this extension.
-    Folder(String),
+    /// A folder, and these of its files.
+    Folder(Names),
 }
 
 /// What [`load`] read.
@@ -117,7 +117,7 @@ fn attempt(path: &Path, rules: Rules) -> io::Result<Option<Found>> {
     }
     // Files that the system makes up have no size.
     let cut = length != after.len() && after.len() > 0;
-    let same = stamp(&after) == stamp(&metadata) && !cut;
+    let same = Stamp::of(&after) == Stamp::of(&metadata) && !cut;
     Ok(same.then_some(Found::Bytes(bytes)))
 }
 

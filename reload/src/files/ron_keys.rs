@@ -2,37 +2,66 @@
 
 /// The byte at which this dotted key is written, if it is: `yield.mode` in `(yield: (mode: ask))`.
 pub(crate) fn key_at(text: &str, dotted: &str) -> Option<usize> {
-    let mut open: Vec<Option<String>> = Vec::new();
-    let mut last: Option<(usize, String)> = None;
+    let mut way = Way::default();
     let mut at = 0;
     while let Some(token) = next(text, at) {
         at = token.end;
+        if let Some(start) = way.take(token)
+            && way.keys().join(".") == dotted
+        {
+            return Some(start);
+        }
+    }
+    None
+}
+
+/// The keys, the outermost first, behind which this byte is, and where the value behind the last of
+/// them begins, if the byte is in its first word.
+pub(crate) fn keys_around(text: &str, byte: usize) -> (Vec<String>, Option<usize>) {
+    let mut way = Way::default();
+    let (mut at, mut value, mut is_after_key) = (0, None, false);
+    while let Some(token) = next(text, at).filter(|token| token.start < byte) {
+        at = token.end;
+        value = is_after_key.then_some(token.start);
+        is_after_key = way.take(token).is_some();
+    }
+    (way.keys(), value)
+}
+
+/// The keys that lead to a place in a text.
+#[derive(Default)]
+struct Way {
+    open: Vec<Option<String>>,
+    last: Option<(usize, String)>,
+}
+
+impl Way {
+    /// Goes past a token; where that ends a key, the byte at which the key is written.
+    fn take(&mut self, token: Token) -> Option<usize> {
+        let last = self.last.take();
         match token.what {
-            What::Open => open.push(None),
-            What::Close => drop(open.pop()),
+            What::Open => self.open.push(None),
+            What::Close => drop(self.open.pop()),
             What::Comma => {
-                if let Some(key) = open.last_mut() {
+                if let Some(key) = self.open.last_mut() {
                     *key = None;
                 }
             }
-            What::Word(word) => {
-                last = Some((token.start, word));
-                continue;
-            }
+            What::Word(word) => self.last = Some((token.start, word)),
             What::Colon => {
-                if let (Some((start, word)), Some(key)) = (last.take(), open.last_mut()) {
+                if let (Some((start, word)), Some(key)) = (last, self.open.last_mut()) {
                     *key = Some(word);
-                    let path: Vec<&str> = open.iter().flatten().map(String::as_str).collect();
-                    if path.join(".") == dotted {
-                        return Some(start);
-                    }
+                    return Some(start);
                 }
             }
             What::Other => {}
         }
-        last = None;
+        None
     }
-    None
+
+    fn keys(&self) -> Vec<String> {
+        self.open.iter().flatten().cloned().collect()
+    }
 }
 
 struct Token {

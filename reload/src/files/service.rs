@@ -2,14 +2,14 @@
 //! changes.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::folder::{Listed, Listing};
+use super::folder::{Listed, Listing, Names};
 use super::format::Format;
 use super::hot::{Cell, HotFile, Watched};
 use super::inbox::{FileId, Inbox, Opened};
@@ -86,7 +86,21 @@ impl Files {
         initial: F::Value,
         format: F,
     ) -> HotFile<F::Value> {
-        self.add(path.into(), Source::File, initial, format)
+        self.add(path.into(), Source::File, (initial, None), format)
+    }
+
+    /// As [`open`](Self::open), but without a file `absent` is the value: from the start, and again
+    /// once the file is deleted. One that is gone for less than half a second is being replaced.
+    #[must_use]
+    pub fn open_or<F: Format>(
+        &self,
+        path: impl Into<PathBuf>,
+        absent: F::Value,
+        initial: F::Value,
+        format: F,
+    ) -> HotFile<F::Value> {
+        let values = (initial, Some(absent));
+        self.add(path.into(), Source::File, values, format)
     }
 
     /// Lists the files of a folder that have this extension (`"json"`), and again whenever one
@@ -94,24 +108,40 @@ impl Files {
     /// folder, the listing is empty.
     #[must_use]
     pub fn open_folder(&self, path: impl Into<PathBuf>, extension: &str) -> HotFile<Listing> {
-        let folder: PathBuf = path.into();
+        self.list(path.into(), Names::Ending(extension.to_owned()))
+    }
+
+    /// Watches one file of any size and content without reading it: the listing holds its stamp, and
+    /// is empty while there is no such file, or somebody writes it.
+    #[must_use]
+    pub fn open_stamp(&self, path: impl AsRef<Path>) -> HotFile<Listing> {
+        let path = path.as_ref();
+        let folder = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let name = path.file_name().unwrap_or_default().to_owned();
+        self.list(folder.to_owned(), Names::Only(name))
+    }
+
+    fn list(&self, folder: PathBuf, names: Names) -> HotFile<Listing> {
         let format = Listed {
             folder: folder.clone(),
         };
-        let source = Source::Folder(extension.to_owned());
-        self.add(folder, source, Listing::default(), format)
+        let values = (Listing::default(), None);
+        self.add(folder, Source::Folder(names), values, format)
     }
 
     fn add<F: Format>(
         &self,
         path: PathBuf,
         source: Source,
-        initial: F::Value,
+        values: (F::Value, Option<F::Value>),
         format: F,
     ) -> HotFile<F::Value> {
         let service = &self.service;
         let generation = Arc::clone(&service.generation);
-        let cell = Arc::new(Cell::new(path, source, initial, format, generation));
+        let cell = Arc::new(Cell::new(path, source, values, format, generation));
         let id: FileId = service.last_id.fetch_add(1, Ordering::Relaxed);
         let read_here = || {
             // What is wrong is told by its state.

@@ -13,8 +13,8 @@ const BURST: u32 = 8;
 const REFILL: Duration = Duration::from_micros(62_500);
 /// How far two equal reads must lie apart where a writer's end cannot be seen.
 pub(crate) const APART: Duration = Duration::from_millis(500);
-/// A file that is gone for less is one being replaced.
-const GONE: Duration = Duration::from_millis(100);
+/// A file that is gone for less is one being replaced: editors, and people, delete and write anew.
+const GONE: Duration = QUIET;
 
 /// The rhythm of one file.
 #[derive(Debug)]
@@ -278,9 +278,10 @@ mod tests {
         );
         settle.looked();
         assert_eq!(settle.found(start + MS * 100, None, false), Verdict::Later);
-        assert_eq!(settle.due(), Some(start + MS * 200));
+        assert_eq!(settle.due(), Some(start + MS * 600));
+        assert_eq!(settle.found(start + MS * 599, None, false), Verdict::Later);
         assert_eq!(
-            settle.found(start + MS * 200, None, false),
+            settle.found(start + MS * 600, None, false),
             Verdict::Believed
         );
     }

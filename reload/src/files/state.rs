@@ -8,13 +8,14 @@ use super::fault::Fault;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileState {
     /// Orders every change of every file of one [`Files`](super::Files); 0 while the live value is
-    /// the one that [`open`](super::Files::open) was given.
+    /// one that [`open`](super::Files::open) or [`open_or`](super::Files::open_or) was given.
     pub generation: u64,
     /// When the live value went live.
     pub at: SystemTime,
     /// Of the bytes of the live value, in hexadecimal; none while it is not from the file.
     pub sha256: Option<String>,
-    /// Whether there is a file. One that was deleted leaves its last value live.
+    /// Whether there is a file. One that was deleted leaves its last value live, or what
+    /// [`open_or`](super::Files::open_or) was given for none.
     pub present: bool,
     /// Why the live value is not what the file holds now.
     pub fault: Option<Fault>,
@@ -46,6 +47,6 @@ pub enum Reloaded {
     Changed(u64),
     /// What the file holds was live already.
     Unchanged(u64),
-    /// There is no file; the live value stays.
+    /// There is no file, which changes nothing: the live value stays.
     Absent,
 }

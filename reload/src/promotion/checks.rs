@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::files::{Format, Invalid, Ron};
+use crate::keys::keys_of_each;
 
 /// The longest that a check may take.
 pub const MAX_WINDOW_MS: u64 = 600_000;
@@ -53,7 +54,10 @@ impl Checks {
     /// How `checks.ron` is read: refused where others could have written it.
     #[must_use]
     pub fn format() -> impl Format<Value = Self> {
-        Ron::new().validated(Self::check).trusted()
+        Ron::new()
+            .with_keys(keys_of_each::<Check>())
+            .validated(Self::check)
+            .trusted()
     }
 
     fn check(&self) -> Result<(), Vec<Invalid>> {

@@ -25,6 +25,12 @@ struct Plan {
     check: Option<String>,
 }
 
+/// What promotions made of one key.
+struct Values {
+    before: Option<String>,
+    after: Option<String>,
+}
+
 /// The file of values as it is.
 pub(super) struct Current {
     pub text: String,
@@ -49,10 +55,11 @@ pub(super) enum Since {
 
 impl Promotions {
     /// Promotes what a winner's file holds, once what was begun before is concluded. What is refused
-    /// is acknowledged too; a file without an id is acknowledged by its own name.
+    /// is acknowledged too; a file without an id that can be read is acknowledged by its own name.
     ///
     /// # Errors
-    /// Where the winner is not whole yet, or was promoted before, or records cannot be written.
+    /// Where there is no such file, or the winner is not whole yet, or was promoted before, or records
+    /// cannot be written.
     pub fn promote(&mut self, file: &Path, live: &dyn Live) -> Result<Ack, PromotionError> {
         self.recover(live)?;
         match winner::read(file) {
@@ -60,7 +67,10 @@ impl Promotions {
                 path: file.to_owned(),
             }),
             winner::Read::Winner(winner) => self.promote_winner(&winner, live),
-            winner::Read::Broken(fault) => self.refuse_file(file, &fault),
+            winner::Read::Broken { id, fault } => self.refuse_file(file, id, &fault),
+            winner::Read::Missing => Err(PromotionError::Missing {
+                path: file.to_owned(),
+            }),
         }
     }
 
@@ -107,6 +117,35 @@ impl Promotions {
     /// Where there is no such promotion, or records cannot be written.
     pub fn rollback(&mut self, number: u64, live: &dyn Live) -> Result<Ack, PromotionError> {
         self.recover(live)?;
+        let wanted = self.since(number)?.into_iter();
+        let plan = Plan {
+            id: self.new_id("rollback"),
+            source: Source::Rollback(number),
+            wanted: wanted.map(|(key, values)| (key, values.before)).collect(),
+            check: None,
+        };
+        self.run(plan, live)
+    }
+
+    /// Those keys that a rollback to this promotion changes and that have another value by now than
+    /// the last promotion gave them: somebody has edited them by hand.
+    ///
+    /// # Errors
+    /// Where there is no such promotion, or the history or the file cannot be read.
+    pub fn edited_since(&self, number: u64) -> Result<Vec<String>, PromotionError> {
+        let since = self.since(number)?.into_iter();
+        let text = current(self.place.env())?.text;
+        // A file that cannot be edited is told of by whoever is to edit it.
+        let now = lines::values(&text).unwrap_or_default();
+        let edited = since.filter(|(key, values)| {
+            let now = now.get(key);
+            now != values.after.as_deref() && now != values.before.as_deref()
+        });
+        Ok(edited.map(|(key, _)| key).collect())
+    }
+
+    /// Every key that was promoted since, with what it was then and what it was made last.
+    fn since(&self, number: u64) -> Result<BTreeMap<String, Values>, PromotionError> {
         let mut entries = entry::history(&self.place)?;
         entries.retain(|entry| entry.file == self.place.env());
         let first = entries.first().map_or(0, |entry| entry.number);
@@ -118,22 +157,18 @@ impl Promotions {
                 last,
             });
         }
-        let mut wanted = BTreeMap::new();
+        let mut since: BTreeMap<String, Values> = BTreeMap::new();
         let later = entries.iter().filter(|entry| entry.number > number);
         for entry in later.filter(|entry| entry.was_applied()) {
             for change in &entry.changes {
-                wanted
-                    .entry(change.key.clone())
-                    .or_insert_with(|| change.old.clone());
+                let known = since.entry(change.key.clone()).or_insert_with(|| Values {
+                    before: change.old.clone(),
+                    after: None,
+                });
+                known.after.clone_from(&change.new);
             }
         }
-        let plan = Plan {
-            id: self.new_id("rollback"),
-            source: Source::Rollback(number),
-            wanted,
-            check: None,
-        };
-        self.run(plan, live)
+        Ok(since)
     }
 
     fn run(&mut self, plan: Plan, live: &dyn Live) -> Result<Ack, PromotionError> {
@@ -275,15 +310,21 @@ impl Promotions {
     /// Everything that can be wrong is found here, before anything is written.
     fn prepare(&self, plan: &Plan) -> Result<Prepared, String> {
         let schema = self.schema()?;
+        let mut problems = Vec::new();
         if let Some(name) = &plan.check
             && !self.checks()?.contains_key(name)
         {
-            return Err(unknown_check(name));
+            problems.push(unknown_check(name));
         }
         for (key, value) in &plan.wanted {
-            if let Some(value) = value {
-                schema.allows(key, value)?;
-            }
+            problems.extend(
+                value
+                    .as_ref()
+                    .and_then(|value| schema.allows(key, value).err()),
+            );
+        }
+        if !problems.is_empty() {
+            return Err(problems.join("; "));
         }
         let current = current(self.place.env()).map_err(|fault| fault.to_string())?;
         let said = |problem: String| format!("{}: {problem}", self.place.env().display());
@@ -339,12 +380,17 @@ impl Promotions {
         Ok(ack)
     }
 
-    fn refuse_file(&mut self, file: &Path, fault: &Fault) -> Result<Ack, PromotionError> {
-        let id = file.file_stem().and_then(|name| name.to_str());
-        match id.filter(|id| winner::is_id(id)) {
+    fn refuse_file(
+        &mut self,
+        file: &Path,
+        id: Option<String>,
+        fault: &Fault,
+    ) -> Result<Ack, PromotionError> {
+        let stem = || file.file_stem()?.to_str().map(str::to_owned);
+        match id.or_else(stem).filter(|id| winner::is_id(id)) {
             Some(id) => {
-                self.is_new(id)?;
-                self.refuse(id, &Source::Winner, fault.to_string())
+                self.is_new(&id)?;
+                self.refuse(&id, &Source::Winner, fault.to_string())
             }
             None => self.refuse("unnamed", &Source::Set, fault.to_string()),
         }

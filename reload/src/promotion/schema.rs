@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::files::{Format, Invalid, Ron};
-use crate::keys::Range;
+use crate::keys::{Range, keys_of_each};
 
 /// What `schema.ron` says: a rule for each key. A key without one cannot be set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -76,7 +76,10 @@ impl Schema {
     /// contradicts itself.
     #[must_use]
     pub fn format() -> impl Format<Value = Self> {
-        Ron::new().validated(Self::check).trusted()
+        Ron::new()
+            .with_keys(keys_of_each::<Rule>())
+            .validated(Self::check)
+            .trusted()
     }
 
     /// Whether a key may leave the broker.

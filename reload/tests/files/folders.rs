@@ -59,6 +59,30 @@ fn files_come_and_go_and_one_that_is_written_is_not_there_yet() {
 }
 
 #[test]
+fn a_stamp_tells_one_file_from_another_whatever_is_in_it() {
+    let parent = folder();
+    let path = parent.path().join("program");
+    let files = Files::start();
+    let listing = files.open_stamp(&path);
+    assert!(listing.get().is_empty());
+    let (teller, changes) = channel();
+    let _told = listing.on_change(move |change| drop(teller.send(names(&change.new))));
+    let next = || changes.recv_timeout(PATIENCE).unwrap();
+    // Larger than any text that is watched, and no text.
+    fs::write(parent.path().join("fresh"), vec![0xff; 3 << 20]).unwrap();
+    fs::rename(parent.path().join("fresh"), &path).unwrap();
+    assert_eq!(next(), ["program"]);
+    let before = listing.get();
+    fs::write(parent.path().join("other"), "not asked for").unwrap();
+    fs::write(parent.path().join("fresh"), "#!").unwrap();
+    fs::rename(parent.path().join("fresh"), &path).unwrap();
+    assert_eq!(next(), ["program"]);
+    assert_ne!(listing.get(), before);
+    fs::remove_file(&path).unwrap();
+    assert_eq!(next(), Vec::<String>::new());
+}
+
+#[test]
 fn a_file_is_no_folder() {
     let parent = folder();
     let path = parent.path().join("winners");

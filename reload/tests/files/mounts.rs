@@ -124,3 +124,45 @@ fn at_the_limit_of_watchers_it_polls_and_says_so() {
         polls("fs.inotify.max_user_instances");
     }
 }
+
+/// Files that another machine serves and changes: over SFTP, whose server is a process of its own
+/// here. No event ever comes from there.
+#[test]
+fn on_a_network_file_system_it_polls_and_says_so() {
+    const SFTP: &str = "/usr/lib/openssh/sftp-server";
+    let test = "mounts::on_a_network_file_system_it_polls_and_says_so";
+    if able(Command::new("sshfs").arg("--version")).is_err() || !Path::new(SFTP).is_file() {
+        eprintln!("skipped: sshfs and {SFTP} are not both here");
+        return;
+    }
+    // Both end with the pipes between them, when the mount goes with its name space.
+    let script = r#"here=$1; cd "$here"; mkdir -p mounted served; echo before > served/file.txt
+        rm -f up down; mkfifo up down
+        /usr/lib/openssh/sftp-server < up > down &
+        sshfs -f -o passive,cache=no ":$here/served" mounted > up < down &
+        tries=0
+        until [ -f mounted/file.txt ]; do tries=$((tries + 1)); [ $tries -lt 100 ]; sleep 0.1; done
+        shift; status=0; "$@" || status=$?
+        umount "$here/mounted"; wait; exit $status"#;
+    if in_name_spaces(test, script) {
+        return;
+    }
+    let folder = std::env::var_os(CHILD).unwrap();
+    let (here, there) = (
+        Path::new(&folder).join("mounted/file.txt"),
+        Path::new(&folder).join("served/file.txt"),
+    );
+    let followed = Followed::by(&Files::start(), &here);
+    assert_eq!(followed.value(), "before\n");
+    match &followed.file.state().watching {
+        Watching::Polling { why } => assert!(why.contains("FUSE"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    save(&there, "renamed on the other machine");
+    followed.until_live("renamed on the other machine");
+    std::fs::write(&there, "written on the other machine").unwrap();
+    followed.until_live("written on the other machine");
+    save(&here, "renamed here");
+    followed.until_live("renamed here");
+    assert_eq!(std::fs::read_to_string(there).unwrap(), "renamed here");
+}

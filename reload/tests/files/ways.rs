@@ -5,12 +5,13 @@ use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use warden_reload::files::{FaultKind, Files, Reloaded, Watching};
+use warden_reload::files::{FaultKind, Files, Problem, Reloaded, Watching};
 
-use crate::{Followed, folder, save};
+use crate::{Followed, PATIENCE, folder, save};
 
 #[test]
 fn a_renamed_save_goes_live_each_time() {
@@ -175,6 +176,60 @@ pub fn deleted(folder: &Path) {
     fs::write(&path, "second").unwrap();
     let state = followed.until("presence", |state| state.present);
     assert_eq!(state.generation, 2);
+}
+
+#[test]
+fn a_deleted_file_means_what_an_absent_one_does_where_that_is_said() {
+    let folder = folder();
+    let path = folder.path().join("deleted.txt");
+    let text = |text: &str| match text {
+        "broken" => Err(Problem::new(FaultKind::Invalid, "broken")),
+        text => Ok(text.to_owned()),
+    };
+    let open = || {
+        let (absent, initial) = ("absent".to_owned(), "initial".to_owned());
+        Followed::of(Files::start().open_or(&path, absent, initial, text))
+    };
+    let followed = open();
+    let stood = |followed: &Followed| (followed.value(), followed.file.state().generation);
+    assert_eq!(stood(&followed), ("absent".to_owned(), 0));
+    fs::write(&path, "first").unwrap();
+    followed.until_live("first");
+
+    fs::remove_file(&path).unwrap();
+    followed.until_live("absent");
+    let state = followed.file.state();
+    assert_eq!((state.present, &state.sha256), (false, &None));
+    assert_eq!(state.generation, 2);
+    assert_eq!(followed.file.force_reload(), Ok(Reloaded::Absent));
+    // The same content as before is news by now.
+    fs::write(&path, "first").unwrap();
+    followed.until_live("first");
+    assert_eq!(followed.file.state().generation, 3);
+
+    // One that is replaced in two steps was never gone.
+    let (teller, values) = channel();
+    let _told = followed
+        .file
+        .on_change(move |change| drop(teller.send(String::clone(&change.new))));
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, "second").unwrap();
+    assert_eq!(values.recv_timeout(PATIENCE).unwrap(), "second");
+
+    // Asked to look, nobody waits for it to come back.
+    fs::remove_file(&path).unwrap();
+    assert!(matches!(
+        followed.file.force_reload(),
+        Ok(Reloaded::Changed(_))
+    ));
+    assert_eq!(followed.value(), "absent");
+
+    // What was broken from the start keeps what the caller knew, until it is deleted.
+    fs::write(&path, "broken").unwrap();
+    let followed = open();
+    assert_eq!(stood(&followed), ("initial".to_owned(), 0));
+    fs::remove_file(&path).unwrap();
+    followed.until_live("absent");
 }
 
 #[test]

@@ -63,7 +63,7 @@ impl Arbiter {
             lease_id: id.clone(),
             ttl_ms,
             expires_wall_ms: now.wall_ms.saturating_add(ttl_ms),
-            yield_asked: false,
+            yield_asked: lease.asked.is_some(),
         };
         Ok((vec![Fact::Renewed { token, operation }], reply))
     }
@@ -80,28 +80,27 @@ impl Arbiter {
 
     pub(super) fn release(&self, now: Now, id: &LeaseId, token: u64, caller: &Caller) -> Verdict {
         let lease = self.held_by(id, token, caller)?;
-        Ok(ended(now, id, lease, Outcome::Released))
+        let outcome = lease.given_back();
+        Ok((vec![lease.ended(outcome)], told(now, id, lease, outcome)))
     }
 
     pub(super) fn force_release(&self, now: Now, id: &LeaseId) -> Verdict {
-        Ok(ended(now, id, self.held(id, None)?, Outcome::Forced))
+        let lease = self.held(id, None)?;
+        let outcome = Outcome::Forced;
+        Ok((
+            vec![self.taken(now, lease, outcome)],
+            told(now, id, lease, outcome),
+        ))
     }
 }
 
-fn ended(now: Now, id: &LeaseId, lease: &Lease, outcome: Outcome) -> (Vec<Fact>, Reply) {
+fn told(now: Now, id: &LeaseId, lease: &Lease, outcome: Outcome) -> Reply {
     let held_ms = now.clock_ms.saturating_sub(lease.granted.clock_ms);
-    let reply = Reply::Ended(Ended {
+    Reply::Ended(Ended {
         lease_id: id.clone(),
         outcome,
         held_ms,
-    });
-    (
-        vec![Fact::LeaseEnded {
-            token: lease.token,
-            outcome,
-        }],
-        reply,
-    )
+    })
 }
 
 fn unknown_lease(id: &LeaseId) -> Refusal {

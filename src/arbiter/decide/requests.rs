@@ -56,6 +56,9 @@ impl Arbiter {
                 let joined = joined(id, request, connection);
                 rejoin(now, &mut after, &joined);
                 let seen = after.owner.map(|owner| owner.pid) != lease.owner.map(|owner| owner.pid);
+                if lease.undelivered || seen {
+                    self.check_durable()?;
+                }
                 let fact = if seen { Fact::Rejoined } else { Fact::Attached };
                 let grant = self.grant(now, &after);
                 let reply = Reply::Granted {
@@ -86,13 +89,13 @@ impl Arbiter {
 
     fn queue_up(&self, request: &Arc<Request>, connection: Connection) -> Verdict {
         self.check_open()?;
+        self.check_durable()?;
         let max_queue = self.policy.max_queue;
         if self.queue.len() >= max_queue {
             let detail = format!("The queue is full: {max_queue} wait already. Try again later.");
             return Err(Refusal::new(Code::QueueFull, detail));
         }
-        let made = || number::request_id(self.next_token);
-        let request_id = request.id.clone().unwrap_or_else(made);
+        let request_id = request.id.clone().unwrap_or_else(|| self.made_id());
         let reply = Reply::Waiting {
             request_id: request_id.clone(),
             superseded: None,
@@ -106,6 +109,16 @@ impl Arbiter {
             }],
             reply,
         ))
+    }
+
+    /// The name of a request whose client gave none. A client may have taken the one that comes of
+    /// its number: it can be foretold, and a broker that lost its data begins again at the first.
+    fn made_id(&self) -> RequestId {
+        let made = number::request_id(self.next_token);
+        let beside = (2_u64..).map(|more| RequestId::from(format!("{made}-{more}")));
+        let mut names = std::iter::once(made.clone()).chain(beside);
+        let is_free = |id: &RequestId| self.memory.request(id).is_none();
+        names.find(is_free).unwrap_or(made)
     }
 
     pub(super) fn look(
@@ -132,7 +145,11 @@ impl Arbiter {
                 _ => Vec::new(),
             },
             Whereabouts::Leased(token) => match self.leases.get(&token) {
-                Some(lease) if lease.undelivered => looked(),
+                Some(lease) if lease.undelivered => {
+                    // The next broker would not know that it was told, and end it with the grace.
+                    self.check_durable()?;
+                    looked()
+                }
                 _ => Vec::new(),
             },
             Whereabouts::Ended(_) => Vec::new(),
@@ -185,10 +202,7 @@ impl Arbiter {
         if lease.request.id.is_some() {
             return vec![Fact::Undelivered { token }];
         }
-        vec![Fact::LeaseEnded {
-            token,
-            outcome: Outcome::Undelivered,
-        }]
+        vec![lease.ended(Outcome::Undelivered)]
     }
 
     pub(super) fn cancel(&self, now: Now, id: &RequestId, caller: &Caller) -> Verdict {
@@ -211,15 +225,32 @@ impl Arbiter {
                 )
             }
             Whereabouts::Leased(token) => {
-                let outcome = Outcome::Released;
-                let facts = vec![Fact::LeaseEnded { token, outcome }];
+                let lease = self.leases.get(&token).ok_or_else(|| unknown_request(id))?;
+                let outcome = lease.given_back();
+                let facts = vec![lease.ended(outcome)];
                 (facts, Reply::Request(Box::new(view.ended(outcome))))
             }
             Whereabouts::Ended(_) => (Vec::new(), Reply::Request(Box::new(view))),
         })
     }
 
-    pub(super) fn owner_gone(&self, id: &RequestId, owner: Owner) -> Vec<Fact> {
+    /// It was told to nobody: whether it waits or was granted already makes no difference.
+    pub(super) fn withdraw(&self, id: &RequestId) -> Vec<Fact> {
+        match self.memory.request(id) {
+            Some(Whereabouts::Waiting(_) | Whereabouts::Leased(_)) => vec![Fact::Withdrawn {
+                request_id: id.clone(),
+            }],
+            _ => Vec::new(),
+        }
+    }
+
+    pub(super) fn owner_gone(
+        &self,
+        now: Now,
+        id: &RequestId,
+        owner: Owner,
+        remains: bool,
+    ) -> Vec<Fact> {
         let gone = |current: Option<Owner>| current == Some(owner);
         match self.memory.request(id) {
             Some(Whereabouts::Waiting(seat)) => match self.queue.seated(seat) {
@@ -230,12 +261,10 @@ impl Arbiter {
                 _ => Vec::new(),
             },
             Some(Whereabouts::Leased(token)) => match self.leases.get(&token) {
-                Some(lease) if gone(lease.owner) => {
-                    vec![Fact::LeaseEnded {
-                        token,
-                        outcome: Outcome::OwnerGone,
-                    }]
+                Some(lease) if gone(lease.owner) && remains => {
+                    vec![self.taken(now, lease, Outcome::OwnerGone)]
                 }
+                Some(lease) if gone(lease.owner) => vec![lease.ended(Outcome::OwnerGone)],
                 _ => Vec::new(),
             },
             _ => Vec::new(),

@@ -26,6 +26,8 @@ pub enum Action {
     Cancel(Who),
     OwnerGone(Who),
     Force(Who),
+    /// The processes of a lease that was taken are gone.
+    Drained,
     Reset,
     /// A reset that finds this one's owner gone.
     ResetGone(Who),
@@ -59,6 +61,7 @@ impl fmt::Debug for Action {
             Self::Cancel(who) => write!(f, "cancel {who}"),
             Self::OwnerGone(who) => write!(f, "the owner of {who} dies"),
             Self::Force(who) => write!(f, "force {who}"),
+            Self::Drained => f.write_str("drained"),
             Self::Reset => f.write_str("reset"),
             Self::ResetGone(who) => write!(f, "reset, the owner of {who} being gone"),
             Self::ForceAll => f.write_str("force all"),

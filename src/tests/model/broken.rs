@@ -57,6 +57,10 @@ faults! {
     NoBackfill breaks Idle: "lets nobody pass",
     NeverExpires breaks Due: "ends no lease by time",
     NewId breaks SameId: "takes a re-post for a new request",
+    Drainless breaks DoubleGrant: "grants a GPU on while a process is still on it",
+    Nag breaks Asks: "asks a holder that has only just been granted",
+    Grudge breaks Asks: "asks on when the waiter has left",
+    Snatch breaks Reason: "takes a lease without its grace",
     Unwritten breaks Replay: "journals a grant without its pass",
     Wedged breaks Deadlock: "serves nobody who is overdue",
     Forgotten breaks Ends: "serves no model load and lets none time out",
@@ -141,12 +145,23 @@ impl Copy {
             (Fault::DropWaiter, Command::Acquire { .. }) if arbiter.queue_depth() > 0 => {
                 events.retain(|event| !matches!(event.fact, Fact::Queued { .. }));
             }
+            (Fault::Drainless, _) => {
+                for event in &mut events {
+                    if let Fact::LeaseEnded {
+                        drains_until_ms, ..
+                    } = &mut event.fact
+                    {
+                        *drains_until_ms = None;
+                    }
+                }
+            }
             (Fault::EndTwice, Command::Cancel { .. }) => events.extend(events.clone()),
             (Fault::ResetAll, Command::Reset { .. }) => {
                 let ends = arbiter.leases().map(|lease| {
                     self.event(Fact::LeaseEnded {
                         token: lease.token,
                         outcome: Outcome::Reset,
+                        drains_until_ms: None,
                     })
                 });
                 return ends.collect();
@@ -209,6 +224,7 @@ impl Copy {
             {
                 return None;
             }
+            (Fault::Grudge, Fact::YieldWithdrawn { .. }) => return None,
             (Fault::NeverExpires, Fact::LeaseEnded { .. }) => return None,
             (Fault::Forgotten, Fact::Granted { request_id, .. })
             | (Fault::Forgotten, Fact::WaiterEnded { request_id, .. })
@@ -224,6 +240,24 @@ impl Copy {
     /// What follows in this copy's opinion alone.
     fn besides(&self, image: &Image) -> Option<Fact> {
         let waiter = image.waiters.first()?;
+        let asked = image.leases.iter().find(|lease| lease.asked.is_some());
+        let unasked = image.leases.iter().find(|lease| lease.asked.is_none());
+        match self.fault {
+            Fault::Nag => {
+                return Some(Fact::YieldAsked {
+                    token: unasked?.token,
+                    by: waiter.id.clone(),
+                });
+            }
+            Fault::Snatch => {
+                return Some(Fact::LeaseEnded {
+                    token: asked?.token,
+                    outcome: Outcome::Yielded,
+                    drains_until_ms: None,
+                });
+            }
+            _ => {}
+        }
         let grant = |gpus: u64| Fact::Granted {
             request_id: waiter.id.clone(),
             token: image.next_token,

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use warden::event::Lease;
+use warden::event::{Ask, Lease};
+use warden::policy::YieldMode;
 use warden::{Arbiter, Code, Command, Connection};
 
 use super::action::Action;
@@ -55,11 +56,25 @@ impl Small {
         if let Some(next) = next {
             judge.breach(Law::Idle, || format!("{next:?} could be served"));
         }
+        let owed = oracle.next_ask(now_ms);
+        if owed.is_some() {
+            judge.breach(Law::Asks, || format!("{owed:?} should be asked"));
+        }
+        let waits = |ask: &Ask| image.waiters.iter().any(|waiter| waiter.id == ask.by);
+        let asks = image.leases.iter().filter_map(|lease| lease.asked.as_ref());
+        if let Some(ask) = asks.clone().find(|ask| !waits(ask)) {
+            judge.breach(Law::Asks, || format!("{} waits no more", ask.by));
+        }
+        let rules = self.scene.policy.r#yield;
+        let takes = asks.filter(|_| rules.mode == YieldMode::Take);
+        let takes = takes.map(|ask| ask.at_ms + rules.grace_ms);
+        let drains = image.draining.iter().map(|drain| drain.until_ms);
         let waiters = image.waiters.iter();
         let waits = waiters.map(|waiter| waiter.times_out_at_ms());
         let gone = image.waiters.iter().filter_map(|waiter| waiter.gone_at_ms);
         let leases = image.leases.iter().map(|lease| lease.deadline_ms);
-        let due = waits.chain(gone).chain(leases).chain(image.resume_until_ms);
+        let due = waits.chain(gone).chain(leases).chain(takes).chain(drains);
+        let due = due.chain(image.resume_until_ms);
         if due.min().is_some_and(|at_ms| at_ms <= now_ms) {
             judge.breach(Law::Due, || "its time is over".to_owned());
         }
@@ -186,6 +201,11 @@ impl Small {
             let held: Vec<_> = world.arbiter.leases().map(Lease::id).collect();
             for lease_id in held {
                 small(&mut world, &Command::ForceRelease { lease_id });
+            }
+            let draining = world.arbiter.draining();
+            let draining: Vec<_> = draining.map(|drain| drain.lease.id()).collect();
+            for lease_id in draining {
+                small(&mut world, &Command::Drained { lease_id });
             }
         }
         world.arbiter.queue_depth() == 0

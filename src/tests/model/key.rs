@@ -10,7 +10,8 @@
 //! so in the order of their seats.
 
 use warden::arbiter::Image;
-use warden::event::{Lease, Waiter};
+use warden::event::{Drain, Lease, Waiter};
+use warden::policy::{YieldMode, YieldPolicy};
 
 use super::ledger::{Asked, Ledger};
 use super::scene::UNIT_MS;
@@ -20,6 +21,8 @@ const NEVER: u8 = u8::MAX;
 struct Writer<'a> {
     ledger: &'a Ledger,
     now_ms: u64,
+    /// Where nobody is asked, how long they waited and held decides nothing.
+    rules: YieldPolicy,
     bytes: Vec<u8>,
 }
 
@@ -27,9 +30,10 @@ struct Writer<'a> {
 pub fn key(ledger: &Ledger, now_ms: u64, rest: &[u8]) -> Vec<u8> {
     // Every field by name, so that a new one cannot be forgotten here.
     let Image {
-        policy: _,
+        policy,
         gpus,
         leases,
+        draining,
         waiters,
         ended_requests: _,
         ended_leases: _,
@@ -39,17 +43,20 @@ pub fn key(ledger: &Ledger, now_ms: u64, rest: &[u8]) -> Vec<u8> {
         clock_ms: _,
         resume_until_ms,
         shutting_down,
+        doubt,
         counters: _,
     } = &*ledger.image;
     let mut writer = Writer {
         ledger,
         now_ms,
+        rules: policy.r#yield,
         bytes: Vec::with_capacity(64),
     };
     writer.bytes.extend(rest);
     writer.flags(&[
         *next_token > ledger.told_token,
         *shutting_down,
+        doubt.is_some(),
         ledger.breach.is_some(),
     ]);
     writer.until(*resume_until_ms);
@@ -63,6 +70,14 @@ pub fn key(ledger: &Ledger, now_ms: u64, rest: &[u8]) -> Vec<u8> {
     let mut each: Vec<Vec<u8>> = leases.iter().map(|lease| writer.lease(lease)).collect();
     each.sort_unstable();
     writer.bytes.extend(each.concat());
+    let drains = draining.iter().map(|Drain { lease, until_ms }| {
+        let share = u8::from(lease.request.vram_mib.is_some());
+        [lease.gpus as u8, share, writer.distance(Some(*until_ms))]
+    });
+    let mut drains: Vec<[u8; 3]> = drains.collect();
+    drains.sort_unstable();
+    writer.bytes.push(NEVER);
+    writer.bytes.extend(drains.concat());
     writer.bytes
 }
 
@@ -78,6 +93,14 @@ impl Writer<'_> {
         let Some(at_ms) = at_ms else { return NEVER };
         let units = at_ms.saturating_sub(self.now_ms).div_ceil(UNIT_MS);
         u8::try_from(units).unwrap_or(NEVER - 1)
+    }
+
+    /// The same where anybody may be asked to yield.
+    fn for_asks(&self, since_ms: u64, after_ms: u64) -> u8 {
+        match self.rules.mode {
+            YieldMode::Never => NEVER,
+            _ => self.distance(Some(since_ms + after_ms)),
+        }
     }
 
     fn until(&mut self, at_ms: Option<u64>) {
@@ -98,7 +121,7 @@ impl Writer<'_> {
             id,
             request: _,
             arrival: _,
-            arrived: _,
+            arrived,
             passed,
             connection,
             wait,
@@ -110,6 +133,8 @@ impl Writer<'_> {
         self.flags(&[connection.is_some(), *wait, owner.is_some()]);
         self.until(Some(waiter.times_out_at_ms()));
         self.until(*gone_at_ms);
+        let ripe = self.for_asks(arrived.clock_ms, self.rules.after_ms);
+        self.bytes.push(ripe);
     }
 
     fn lease(&self, lease: &Lease) -> Vec<u8> {
@@ -119,12 +144,13 @@ impl Writer<'_> {
             request: _,
             operation,
             gpus,
-            granted: _,
+            granted,
             waited_ms: _,
             deadline_ms,
             undelivered,
             connection,
             owner,
+            asked,
         } = lease;
         let (kind, _) = self.asked(|asked| asked.id == *request_id);
         let flags = [
@@ -136,6 +162,19 @@ impl Writer<'_> {
         let flags = flags
             .iter()
             .fold(0, |byte, flag| byte << 1 | u8::from(*flag));
-        vec![kind, *gpus as u8, flags, self.distance(Some(*deadline_ms))]
+        let by = asked.as_ref().map_or(NEVER, |ask| {
+            let (kind, _) = self.asked(|asked| asked.id == ask.by);
+            kind
+        });
+        let asked_ms = asked.as_ref().map(|ask| ask.at_ms + self.rules.grace_ms);
+        vec![
+            kind,
+            *gpus as u8,
+            flags,
+            self.distance(Some(*deadline_ms)),
+            self.for_asks(granted.clock_ms, self.rules.min_hold_ms),
+            by,
+            self.distance(asked_ms),
+        ]
     }
 }

@@ -45,6 +45,7 @@ laws! {
     Starving: "nobody is passed more often than the bound",
     Idle: "no GPU is free beside a waiter that may have it",
     Due: "what is due has happened",
+    Asks: "a holder is asked by the rules, and for one that waits",
     SameId: "the same id is the same request",
     Replay: "the journal gives the state",
     Deadlock: "everyone is served once holders let go",

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use warden::arbiter::Image;
-use warden::event::{Fact, Lease, Waiter};
+use warden::event::{Ask, Fact, Lease, Waiter};
+use warden::policy::YieldMode;
 use warden::wire::Outcome;
 use warden::{Arbiter, Change, Event, RequestId};
 
@@ -141,8 +142,34 @@ impl Judge<'_> {
                 self.judge_turn(&before, request_id, *gpus, passed.as_ref());
                 self.count_bypass(&before, request_id, *gpus);
             }
-            Fact::LeaseEnded { token, outcome } => {
+            Fact::YieldAsked { token, by } => {
+                let owed = Oracle::new(&before).next_ask(now_ms);
+                let right = owed.as_ref() == Some(&(*token, by.clone()));
+                self.demand(Law::Asks, right, || {
+                    format!("{by} has {token} asked, due is {owed:?}")
+                });
+                self.ledger.fired.saw(Rule::Asked);
+            }
+            Fact::LeaseEnded {
+                token,
+                outcome,
+                drains_until_ms,
+            } => {
                 let lease = before.leases.iter().find(|lease| lease.token == *token);
+                let drains = lease.is_some_and(|lease| self.drains(lease, *outcome));
+                self.demand(
+                    Law::DoubleGrant,
+                    drains == drains_until_ms.is_some(),
+                    || format!("{outcome:?}: drains until {drains_until_ms:?}"),
+                );
+                if drains {
+                    self.ledger.fired.saw(Rule::Drains);
+                }
+                let taken = *outcome == Outcome::Yielded
+                    && !matches!(self.action, Action::Release(_) | Action::Cancel(_));
+                if taken {
+                    self.ledger.fired.saw(Rule::Taken);
+                }
                 let id = lease.map(|lease| &lease.request_id);
                 let told = matches!(change, Change::LeaseEnded { .. });
                 let why = lease.is_some_and(|lease| self.lease_may_end(now_ms, lease, *outcome));
@@ -167,6 +194,8 @@ impl Judge<'_> {
     fn see(&mut self, fact: &Fact) {
         let rule = match fact {
             Fact::Resumed => Rule::Resumed,
+            Fact::YieldWithdrawn { .. } => Rule::Withdrawn,
+            Fact::Drained { .. } => Rule::Drained,
             Fact::ShutDown => Rule::ShutDown,
             Fact::GpusChanged { gpus } if gpus.len() < self.scene.gpus.len() => Rule::Unplugged,
             Fact::Disconnected { .. } => Rule::Disconnected,
@@ -191,10 +220,9 @@ impl Judge<'_> {
     fn judge_lease(&mut self, token: u64, gpus: u64) {
         let image = Arc::clone(&self.ledger.image);
         for gpu in bits(gpus) {
-            let on = image
-                .leases
-                .iter()
-                .filter(|lease| lease.gpus >> gpu & 1 == 1);
+            let draining = image.draining.iter().map(|drain| &*drain.lease);
+            let on = image.leases.iter().chain(draining);
+            let on = on.filter(|lease| lease.gpus >> gpu & 1 == 1);
             let sizes: Vec<Option<u64>> = on.map(|lease| lease.request.vram_mib).collect();
             let alone = sizes.len() <= 1 || !sizes.contains(&None);
             self.demand(Law::DoubleGrant, alone, || {
@@ -326,12 +354,32 @@ impl Judge<'_> {
         self.asked(id).is_some_and(|asked| asked.who == who)
     }
 
+    /// Whether somebody may still be on its GPUs: it was taken, and had an owner.
+    fn drains(&self, lease: &Lease, outcome: Outcome) -> bool {
+        let taken = match outcome {
+            Outcome::Forced | Outcome::Expired | Outcome::Reset => true,
+            Outcome::Yielded => !matches!(self.action, Action::Release(_) | Action::Cancel(_)),
+            _ => false,
+        };
+        taken && lease.owner.is_some() && self.scene.policy.drain_ms > 0
+    }
+
     fn lease_may_end(&self, now_ms: u64, lease: &Lease, outcome: Outcome) -> bool {
         let about = |who: Who| self.is_about(who, &lease.request_id);
         let is_over = lease.deadline_ms <= now_ms;
         match (outcome, self.action) {
-            (Outcome::Released, Action::Release(who) | Action::Cancel(who))
-            | (Outcome::OwnerGone, Action::OwnerGone(who))
+            (Outcome::Released, Action::Release(who) | Action::Cancel(who)) => {
+                about(who) && lease.asked.is_none()
+            }
+            (Outcome::Yielded, Action::Release(who) | Action::Cancel(who)) if about(who) => {
+                lease.asked.is_some()
+            }
+            (Outcome::Yielded, _) => {
+                let rules = self.scene.policy.r#yield;
+                let over = |ask: &Ask| ask.at_ms + rules.grace_ms <= now_ms;
+                rules.mode == YieldMode::Take && lease.asked.as_ref().is_some_and(over)
+            }
+            (Outcome::OwnerGone, Action::OwnerGone(who))
             | (Outcome::Forced, Action::Force(who)) => about(who),
             (Outcome::Forced, Action::ForceAll | Action::ClearAll) => true,
             (Outcome::Expired, _) => is_over && !lease.undelivered,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use warden::policy::{YieldMode, YieldPolicy};
 use warden::wire::{LockBody, PriorityName};
 use warden::{
     Caller, Door, Gpu, GpuId, Operation, Origin, Owner, Policy, Request, RequestId, Start,
@@ -170,6 +171,15 @@ impl Scene {
             max_queue: clients,
             reconnect_grace_ms: UNIT_MS,
             resume_ms: UNIT_MS,
+            // Scenes of their own are about these.
+            drain_ms: 0,
+            r#yield: YieldPolicy {
+                mode: YieldMode::Never,
+                after_ms: UNIT_MS,
+                grace_ms: UNIT_MS,
+                min_hold_ms: UNIT_MS,
+                ..YieldPolicy::default()
+            },
             ..Policy::default()
         };
         let origin = Origin {
@@ -198,6 +208,18 @@ impl Scene {
             mischief: Some(mischief),
             ..self
         }
+    }
+
+    /// The same where holders are asked to yield, or more.
+    pub fn yielding(mut self, mode: YieldMode) -> Self {
+        self.policy.r#yield.mode = mode;
+        self
+    }
+
+    /// The same where what is taken from a living process drains.
+    pub fn draining(mut self) -> Self {
+        self.policy.drain_ms = UNIT_MS;
+        self
     }
 
     /// A start of the broker after which tokens and revisions go on behind these.

@@ -1,5 +1,7 @@
 //! The scenes that are checked, and those in which each fault must show.
 
+use warden::policy::YieldMode;
+
 use super::broken::Fault;
 use super::scene::{Allowed, Kind, Scene};
 
@@ -68,6 +70,43 @@ pub fn short() -> Vec<Scene> {
         ),
         Scene::new("unplugged", 3, &[(Both, 1), (One, 1), (First, 1)], hardware),
         Scene::new("every way ends", 3, &cast, Allowed::ALL).ending(1),
+        Scene::new(
+            "asked to yield",
+            3,
+            &[(First, 1), (Mic, 1), (Both, 1)],
+            clients,
+        )
+        .yielding(YieldMode::Take),
+        Scene::new(
+            "asked for a share",
+            3,
+            &[(First, 1), (One, 1), (Share, 1)],
+            TIME,
+        )
+        .yielding(YieldMode::Ask),
+        Scene::new("asked for the slot", 3, &[(Load, 2), (Mic, 1)], TIME).yielding(YieldMode::Take),
+        Scene::new(
+            "draining",
+            3,
+            &[(Share, 2), (One, 1)],
+            Allowed {
+                time: true,
+                ..operator
+            },
+        )
+        .draining(),
+        Scene::new(
+            "draining over restarts",
+            2,
+            &[(Share, 1), (First, 1)],
+            Allowed {
+                operator: true,
+                broker: true,
+                ..TIME
+            },
+        )
+        .yielding(YieldMode::Take)
+        .draining(),
     ]
 }
 
@@ -77,6 +116,10 @@ pub fn long() -> Vec<Scene> {
     let away = Allowed {
         connections: true,
         broker: true,
+        ..TIME
+    };
+    let clients = Allowed {
+        clients: true,
         ..TIME
     };
     let everything = Allowed {
@@ -123,12 +166,32 @@ pub fn long() -> Vec<Scene> {
             Allowed::ALL,
         )
         .ending(3),
+        Scene::new(
+            "asked to yield, and draining",
+            4,
+            &[(Both, 1), (Share, 2), (Load, 1), (First, 1)],
+            Allowed {
+                operator: true,
+                ..clients
+            },
+        )
+        .yielding(YieldMode::Take)
+        .draining(),
+        Scene::new(
+            "every way ends, where leases are taken",
+            4,
+            &[(Both, 1), (Share, 1), (Load, 1), (First, 1)],
+            Allowed::ALL,
+        )
+        .yielding(YieldMode::Take)
+        .draining()
+        .ending(2),
     ]
 }
 
 /// A scene in which a broken copy cannot hide for long.
 pub fn of_fault(fault: Fault) -> Scene {
-    use Kind::{Both, Load, Mic, One, Share};
+    use Kind::{Both, First, Load, Mic, One, Share};
     let connections = Allowed {
         connections: true,
         ..CALM
@@ -155,6 +218,19 @@ pub fn of_fault(fault: Fault) -> Scene {
         Fault::EndTwice => scene(2, &[(Both, 1), (One, 1)], clients),
         Fault::EarlyTimeout | Fault::NeverExpires => scene(2, &[(Both, 1), (One, 1)], TIME),
         Fault::ResetAll => scene(2, &[(One, 2)], operator),
+        Fault::Drainless => scene(2, &[(Share, 1), (One, 1)], operator).draining(),
+        Fault::Nag | Fault::Snatch => {
+            scene(2, &[(First, 1), (Mic, 1), (Both, 1)], TIME).yielding(YieldMode::Take)
+        }
+        Fault::Grudge => scene(
+            3,
+            &[(First, 1), (One, 1), (Mic, 1)],
+            Allowed {
+                clients: true,
+                ..TIME
+            },
+        )
+        .yielding(YieldMode::Ask),
         Fault::NewId => scene(2, &[(Both, 1), (One, 1)], connections),
         Fault::Unwritten => scene(3, &[(Both, 1), (One, 1), (Mic, 1)], broker),
         Fault::Forgotten => scene(2, &[(Load, 1), (One, 1)], TIME).ending(0),

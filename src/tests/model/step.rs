@@ -79,12 +79,16 @@ impl Small {
             Action::OwnerGone(who) => Command::OwnerGone {
                 request_id: request(world, who)?,
                 owner: OWNER,
+                remains: false,
             },
             Action::Force(who) => Command::ForceRelease {
                 lease_id: world.lease(who)?.id(),
             },
             Action::ResetGone(who) => Command::Reset {
                 owner_gone: vec![world.lease(who)?.id()],
+            },
+            Action::Drained => Command::Drained {
+                lease_id: world.ledger.image.draining.first()?.lease.id(),
             },
             Action::Reset => Command::Reset {
                 owner_gone: Vec::new(),

@@ -202,11 +202,14 @@ impl Small {
         if world.arbiter.is_shutting_down() {
             actions.push(Action::Crash);
         }
+        if !world.ledger.image.draining.is_empty() {
+            actions.push(Action::Drained);
+        }
     }
 
     fn is_mischief(&self, world: &World, action: Action) -> bool {
         match action {
-            Action::Tick | Action::Post(_) | Action::Release(_) => false,
+            Action::Tick | Action::Post(_) | Action::Release(_) | Action::Drained => false,
             Action::Crash => !world.arbiter.is_shutting_down(),
             _ => true,
         }

@@ -267,6 +267,7 @@ fn a_new_pid_becomes_the_owner() {
         let gone = |pid| Command::OwnerGone {
             request_id: RequestId::from("owned"),
             owner: warden::Owner { pid, start: None },
+            remains: false,
         };
         world.run(&gone(10)).expect("taken in");
         assert_eq!(world.holders(), ["owned"], "another process owns it now");
@@ -290,8 +291,40 @@ fn a_waiter_whose_process_is_gone_is_gone() {
         };
         let request_id = RequestId::from("owned");
         world
-            .run(&Command::OwnerGone { request_id, owner })
+            .run(&Command::OwnerGone {
+                request_id,
+                owner,
+                remains: true,
+            })
             .expect("taken in");
         assert_eq!(world.outcome("owned"), Some(Outcome::ClientGone));
+    });
+}
+
+#[test]
+fn what_an_owner_left_and_cannot_be_ended_holds_its_gpu_up_for_a_bounded_time() {
+    scene(1, |world| {
+        world.posts(&LockBody {
+            pid: Some(10),
+            ..body("owned")
+        });
+        world.posts(&body("next"));
+        let gone = Command::OwnerGone {
+            request_id: RequestId::from("owned"),
+            owner: warden::Owner {
+                pid: 10,
+                start: None,
+            },
+            remains: true,
+        };
+        world.run(&gone).expect("taken in");
+        assert_eq!(world.outcome("owned"), Some(Outcome::OwnerGone));
+        assert_eq!(world.holders(), [""; 0], "it drains");
+        world.check_picture();
+        let drain_ms = warden::Policy::default().drain_ms;
+        world.wait(drain_ms - 1);
+        assert_eq!(world.holders(), [""; 0]);
+        world.wait(1);
+        assert_eq!(world.holders(), ["next"]);
     });
 }

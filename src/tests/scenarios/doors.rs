@@ -5,7 +5,7 @@ use warden::wire::{LockBody, Outcome};
 use warden::{Code, Command, Connection, Reply, RequestId};
 
 use super::{body, poll, refused, scene, somebody};
-use crate::world::{caller, rfc3339};
+use crate::world::{World, caller, rfc3339};
 
 #[test]
 fn others_see_nothing_and_change_nothing() {
@@ -45,6 +45,41 @@ fn others_see_nothing_and_change_nothing() {
         let connection = world.connection();
         let taken = world.post_as(&body("holder"), connection, somebody());
         refused(taken, Code::RequestConflict);
+    });
+}
+
+#[test]
+fn a_made_id_is_none_that_a_client_has_taken() {
+    let nameless = || LockBody {
+        request_id: None,
+        ..body("nameless")
+    };
+    let name_of = |reply| match reply {
+        Ok(Reply::Waiting { request_id, .. }) => request_id,
+        other => panic!("{other:?}"),
+    };
+    // Who knows how many requests there were knows the next name.
+    let mut foretold = None;
+    scene(1, |world| {
+        world.posts(&body("holder"));
+        foretold = Some(name_of(world.post(&nameless())));
+    });
+    let foretold = foretold.expect("it was answered");
+    scene(1, |world| {
+        world.posts(&body("holder"));
+        world.posts(&body(foretold.as_str()));
+        let made = name_of(world.post(&nameless()));
+        assert_ne!(made, foretold);
+        let again = name_of(world.post(&nameless()));
+        assert_ne!(again, made);
+        let holds = |world: &World, id: &RequestId| world.peek(id, caller()).is_some();
+        assert!(holds(world, &made) && holds(world, &again) && holds(world, &foretold));
+        let cancel = Command::Cancel {
+            request_id: made.clone(),
+            caller: caller(),
+        };
+        world.run(&cancel).expect("it waits");
+        assert!(holds(world, &foretold), "the other is not ended with it");
     });
 }
 

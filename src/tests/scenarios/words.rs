@@ -275,6 +275,7 @@ fn events_are_flat() {
     );
     assert_eq!(data["lease_id"], json!("L-1"));
     let ended = warden::StreamEvent::Ended(warden::stream::EndedRow {
+        drains_until: None,
         outcome: warden::wire::Outcome::Expired,
         row: warden::stream::Row::Lease(status),
     });

@@ -24,7 +24,12 @@ const HEAD: &str = "\
 One folder, the same for the window, the broker and `warden config`: the platform's place for
 configuration (on Linux `~/.config/warden`), or `--config-dir DIR`. Every file is optional and goes
 live when it is saved. A file that is broken, half-written or not to be trusted changes nothing: the
-last good one stays live, and what is wrong with it is said with line and column.
+last good one stays live, and what is wrong with it is said with line and column: in the log, in the
+window, in `warden status` and in `warden config get`.
+
+A deleted file means what an absent one does: once it has been gone for half a second, its defaults are
+live, as they would be at the next start. Without `schema.ron` no key is shared and none can be set,
+without `shared.env` none has a value. A theme that is in use stays until another one is chosen.
 
 Save by writing a new file and renaming it over the old one, as editors do: that is believed at once.
 A file that is written in place is believed when its writer closes it.
@@ -85,7 +90,8 @@ what was begun: the file is the old one or the new one, whole, and the acknowled
 
 `warden config history` lists the last 1,000; `diff N` shows which keys the N-th changed, and
 `diff N M` what has changed from N to M; `rollback N` makes every key that was promoted since what it
-was after N.
+was after N, and says which of them somebody has edited by hand since. What has been promoted is printed
+with its N and with the rollback that undoes it.
 ";
 
 /// All of it.

@@ -148,7 +148,8 @@ pub(crate) fn show(ui: &mut Ui, body: Rect, scene: &mut Scene<'_>) {
     });
     crate::keys::remember_offset(ui, table_id(), output.state.clamped_offset().y);
     if response.has_focus() {
-        control::focus(ui, &scene.ink, table.shrink(4.0), &response);
+        let panel = crate::board::panel_of(&scene.ink, body);
+        control::focus_within(ui, &scene.ink, table.shrink(4.0), panel, &response);
     }
 }
 

@@ -18,9 +18,9 @@ pub(super) fn offer(page: &mut Page<'_, '_>, module: &Module, mismatch: &Mismatc
     let under_way = page.scene.picture.reload.restart.as_ref();
     let busy = under_way.is_some_and(|restart| restart.progress.is_some());
     page.block(warn, false, |page| {
-        // Said already, where it is word for word what the attempt failed with.
+        // Said already, where what the attempt failed with begins with it.
         let failure = module.failure.as_ref();
-        if failure.is_none_or(|failure| failure.title != mismatch.title) {
+        if failure.is_none_or(|failure| !failure.title.starts_with(&*mismatch.title)) {
             let hand = Hand::body(&page.ink).coloured(warn);
             page.paragraph(&mismatch.title, &hand);
             page.y += 6.0;

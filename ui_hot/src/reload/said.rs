@@ -31,11 +31,19 @@ pub(super) fn failure(page: &mut Page<'_, '_>, module: &Module, failure: &Failur
             if failure.stage == Stage::Build {
                 page.listing(&failure.message, MESSAGE_LINES);
             } else {
-                page.prose(&failure.message, MESSAGE_LINES);
+                page.prose(unsaid(failure), MESSAGE_LINES);
             }
         }
     });
     page.y += 8.0;
+}
+
+/// The message, less a first line that the title has said.
+fn unsaid(failure: &Failure) -> &str {
+    match failure.message.split_once('\n') {
+        Some((first, rest)) if failure.title.ends_with(first) => rest,
+        _ => &failure.message,
+    }
 }
 
 /// What happened, with the buttons to read on: beside it, or under it where there is no room for

@@ -4,9 +4,11 @@ use warden_toolkit::egui::{Color32, Key, Popup, PopupCloseBehavior, Pos2, Rect, 
 use warden_view::{Action, Draft, Form, Setting, SettingsFile, Text, Verdict};
 
 use super::{Columns, control_id};
-use crate::control::{Button, Choice, Field, Holds, follow};
+use crate::choice::Choice;
+use crate::control::{Button, Field, Holds, follow};
 use crate::page::{LINE, Page};
 use crate::paint::{self, Hand};
+use crate::words;
 
 /// The most that a value's control takes.
 pub(super) const VALUE: f32 = 270.0;
@@ -45,7 +47,7 @@ fn spoken(setting: &Setting) -> String {
     if let Some(live) = setting.live.as_ref().filter(|live| **live != setting.value) {
         said = format!("{said}, not live: {live} holds");
     }
-    format!("{said}. {}", setting.meaning)
+    format!("{said}. {}", words::spoken(&setting.meaning))
 }
 
 pub(super) fn rule(page: &Page<'_, '_>) {

@@ -1,7 +1,7 @@
 //! The strip's GPUs: one a cell, or counted where there are many.
 
 use warden_toolkit::egui::{Pos2, Rect, Response, Role, Sense, Ui, WidgetInfo, pos2};
-use warden_view::{Gpu, GpuState, Holder, Selection};
+use warden_view::{Gpu, GpuState, Holder, Selection, Waiter};
 
 use super::{PAD, lines, state_colour, state_word};
 use crate::control;
@@ -9,7 +9,13 @@ use crate::paint::{self, Hand};
 use crate::scene::Scene;
 use crate::words;
 
-pub(super) fn one(ui: &Ui, cell: Rect, scene: &mut Scene<'_>, at: usize, gpu: &Gpu) {
+pub(super) fn one(
+    ui: &Ui,
+    cell: Rect,
+    strip: Rect,
+    scene: &mut Scene<'_>,
+    (at, gpu): (usize, &Gpu),
+) {
     let contested = scene
         .picture
         .summary
@@ -27,7 +33,7 @@ pub(super) fn one(ui: &Ui, cell: Rect, scene: &mut Scene<'_>, at: usize, gpu: &G
     response
         .widget_info(|| WidgetInfo::labeled(Role::Button, true, spoken(scene, gpu, word, holder)));
     paint_one(ui, cell, scene, gpu, (word, filled), holder);
-    control::focus(ui, &scene.ink, cell.shrink(4.0), &response);
+    control::focus_within(ui, &scene.ink, cell.shrink(4.0), strip, &response);
     if response.clicked() {
         scene.memory.selection = match holder {
             Some(holder) => Selection::Lease(holder.lease.to_string()),
@@ -40,6 +46,11 @@ pub(super) fn one(ui: &Ui, cell: Rect, scene: &mut Scene<'_>, at: usize, gpu: &G
 fn spoken(scene: &Scene<'_>, gpu: &Gpu, word: &str, holder: Option<&Holder>) -> String {
     let label = words::gpu(gpu.index);
     match holder {
+        None if gpu.draining.is_some() => format!("{label} {word}: {}", idle(scene, gpu)),
+        None if gpu.state == GpuState::Kept => match kept_for(scene) {
+            Some(waiter) => format!("{label} kept for {}", waiter.client),
+            None => format!("{label} kept"),
+        },
         None => format!("{label} {word}"),
         Some(holder) => format!(
             "{label} {word} by {} for {}",
@@ -98,10 +109,12 @@ fn paint_one(
     if paint::width(painter, &measured, &Hand::dim(ink)) <= room {
         paint::right(painter, pos2(right, top), &measured, &Hand::dim(ink));
     }
-    let nobody = if gpu.state == GpuState::Free {
-        "nobody"
-    } else {
-        word
+    let nobody = match &gpu.draining {
+        Some(drained) => &*drained.client,
+        None if gpu.state == GpuState::Kept => {
+            kept_for(scene).map_or("nobody", |waiter| &*waiter.client)
+        }
+        None => "nobody",
     };
     who(
         ui,
@@ -115,16 +128,38 @@ fn paint_one(
     match holder {
         Some(holder) => held(ui, left, right, bottom, scene, holder),
         None => {
-            let since = gpu.since_ms.map_or_else(String::new, |since| {
-                format!(
-                    "{} for {}",
-                    state_word(gpu.state, false).0,
-                    words::span(scene.now - since)
-                )
-            });
-            paint::left(painter, pos2(left, bottom), &since, &Hand::dim(ink));
+            let text = idle(scene, gpu);
+            let at = pos2(left, bottom);
+            paint::left_within(painter, at, &text, &Hand::dim(ink), right - left);
         }
     }
+}
+
+/// What a GPU that nobody holds is doing, and for how long.
+pub(crate) fn idle(scene: &Scene<'_>, gpu: &Gpu) -> String {
+    if let Some(drained) = &gpu.draining {
+        let most = drained.until_ms.map_or_else(String::new, |until| {
+            format!(", {} at most", words::span((until - scene.now).max(0)))
+        });
+        return format!("waits for pid {} to go{most}", drained.pid);
+    }
+    let span = gpu.since_ms.map(|since| words::span(scene.now - since));
+    let word = state_word(gpu.state, false).0;
+    match (gpu.state, span) {
+        (GpuState::Kept, None) => "gets it next: it is overdue".to_owned(),
+        (GpuState::Kept, Some(span)) => format!("gets it next, kept {span}: it is overdue"),
+        (_, Some(span)) => format!("{word} for {span}"),
+        (_, None) => String::new(),
+    }
+}
+
+/// Whom what is kept is kept for: who has been passed as often as may be, and is first of those.
+pub(crate) fn kept_for<'a>(scene: &Scene<'a>) -> Option<&'a Waiter> {
+    let most = scene.picture.rules.max_bypass;
+    let mut queue = scene.picture.queue.iter();
+    queue
+        .find(|waiter| waiter.passed >= most)
+        .map(|waiter| &**waiter)
 }
 
 /// The first holder's name as large as names get, and how many share with it.

@@ -1,6 +1,7 @@
 //! The state strip: who holds each GPU and since when, who waits, what is stuck, what code runs.
 //! Readable at three metres; it never scrolls away.
 
+mod code;
 mod gpu;
 mod queue;
 
@@ -10,9 +11,9 @@ use warden_view::GpuState;
 use crate::paint::{self, Hand};
 use crate::scene::Scene;
 use gpu::{many, one};
-use queue::{code, waiting};
+use queue::waiting;
 
-pub(crate) use gpu::measured;
+pub(crate) use gpu::{idle, kept_for, measured};
 
 /// More GPUs than this are counted instead of named.
 const NAMED: usize = 4;
@@ -40,14 +41,14 @@ pub(crate) fn show(ui: &mut Ui, rect: Rect, scene: &mut Scene<'_>) {
         match scene.picture.gpus.get(at) {
             None => no_gpu(ui, cell, scene),
             Some(_) if scene.picture.gpus.len() > NAMED => many(ui, cell, scene),
-            Some(gpu) => one(ui, cell, scene, at, gpu),
+            Some(gpu) => one(ui, cell, rect, scene, (at, gpu)),
         }
         divide(ui, cell, scene);
     }
     let waiting = cell(queue);
     self::waiting(ui, waiting, scene);
     divide(ui, waiting, scene);
-    code(ui, cell(reload), scene, wide);
+    code::show(ui, cell(reload), scene, wide);
 }
 
 fn divide(ui: &Ui, cell: Rect, scene: &Scene<'_>) {

@@ -1,10 +1,8 @@
-//! The strip's right end: who waits and what is stuck, and what code runs.
+//! The strip's count: who waits and what is stuck.
 
-use warden_toolkit::egui::{Color32, Rect, Role, Sense, Ui, WidgetInfo, pos2};
-use warden_view::{Action, Module, ModuleState};
+use warden_toolkit::egui::{Rect, Role, Sense, Ui, WidgetInfo, pos2};
 
 use super::lines;
-use crate::control::{self, Button, Weight};
 use crate::paint::{self, Hand};
 use crate::scene::Scene;
 use crate::words;
@@ -98,62 +96,5 @@ fn stuck(scene: &Scene<'_>) -> String {
         }
         (true, _) if summary.waiting == 0 => "nobody has waited yet".to_owned(),
         (true, _) => "nothing is stuck".to_owned(),
-    }
-}
-
-pub(super) fn code(ui: &Ui, cell: Rect, scene: &mut Scene<'_>, wide: bool) {
-    let Some(module) = scene.picture.reload.modules.first() else {
-        return;
-    };
-    let ink = &scene.live;
-    let painter = ui.painter();
-    let [top, middle, bottom] = lines(cell);
-    let (left, right) = (cell.left() + 20.0, cell.right() - 14.0);
-    let label = Hand::label(ink, ink.accent);
-    paint::left(painter, pos2(left, top - 2.0), "render code", &label);
-    let (word, colour) = code_word(scene, module);
-    let name = Hand::new(ink.name(), colour);
-    let title = format!("GEN {:02}", module.generation);
-    let title = paint::left(painter, pos2(left, middle - 5.0), &title, &name);
-    let at = pos2(title.right() + 10.0, middle);
-    paint::left_within(painter, at, &word, &Hand::dim(ink), right - at.x);
-    let busy = module.state == ModuleState::Busy;
-    let button = Button::new("Hot reload")
-        .weight(Weight::Accent)
-        .turn()
-        .enabled(!busy && module.state != ModuleState::Fixed);
-    let at = pos2(left, bottom - 2.0);
-    let response = button.right_of(ui, ink, at, ui.scope_id().with("hot reload"));
-    if wide {
-        let width = control::cap_width(ui, ink, "Ctrl+Alt+R");
-        let at = pos2(
-            (response.rect.right() + 8.0).min(right - width),
-            bottom - 2.0,
-        );
-        control::key_cap(ui, ink, at, "Ctrl+Alt+R");
-    }
-    if response
-        .on_hover_text("Build and load the render code anew (Ctrl+Alt+R)")
-        .clicked()
-    {
-        scene.actions.push(Action::Reload);
-    }
-}
-
-fn code_word(scene: &Scene<'_>, module: &Module) -> (String, Color32) {
-    let ink = &scene.live;
-    let since = words::span_short(scene.picture.clock.now_ms - module.since_ms);
-    match module.state {
-        ModuleState::Live if module.newer => ("new build".to_owned(), ink.good),
-        ModuleState::Live => (format!("live {since}"), ink.good),
-        ModuleState::Busy => {
-            let stage = module
-                .stage
-                .map_or("starting", |(stage, _)| crate::reload::stage_word(stage));
-            (format!("{stage}…"), ink.accent)
-        }
-        ModuleState::Failed => ("failed".to_owned(), ink.alarm),
-        ModuleState::Down => ("down".to_owned(), ink.alarm),
-        ModuleState::Fixed => ("fixed".to_owned(), ink.text),
     }
 }

@@ -29,6 +29,7 @@ pub fn gpu(
         state,
         leases: texts(leases),
         since_ms: Some(since),
+        draining: None,
     }
 }
 

@@ -12,15 +12,16 @@ pub mod reload;
 pub mod settings;
 
 #[allow(unused_imports, reason = "each test program uses a part of it")]
-pub use reload::failed;
+pub use {machine::gpu_id, reload::failed};
 
 use std::sync::Arc;
 
-use machine::{gpu, gpu_id, holders, queue, waiter};
+use machine::{gpu, holders, queue, waiter};
 use past::{bars, depth, events};
 use warden_view::{
-    ActionRun, Bar, Broker, Clock, EventRow, Gpu, GpuState, Holder, Link, LinkState, Phase,
-    Picture, Rules, SHIPPED, Summary, Target, Text, Theme, ThemeName, Timeline, Waiter, Window,
+    ActionRun, Bar, Broker, Clock, Draining, EventRow, Gpu, GpuState, Holder, Link, LinkState,
+    Phase, Picture, Rules, SHIPPED, Summary, Target, Text, Theme, ThemeName, Timeline, Waiter,
+    WhyCode, Window,
 };
 
 /// 2026-11-21 13:32:40 UTC.
@@ -129,6 +130,55 @@ pub fn busy() -> Picture {
         },
         ..empty()
     }
+}
+
+/// The second GPU was taken from a process that still runs.
+pub fn draining() -> Picture {
+    let mut picture = busy();
+    let drained = Gpu {
+        draining: Some(Draining {
+            client: t("train-lora-nightly"),
+            pid: 31_022,
+            until_ms: Some(NOW + 7 * S),
+        }),
+        ..gpu(
+            1,
+            GpuState::Draining,
+            &[],
+            Some(10_035),
+            Some(34),
+            NOW - 3 * S,
+        )
+    };
+    picture.gpus = [picture.gpus[0].clone(), drained].into();
+    let holds = |holder: &&Holder| &*holder.lease == "lease-51c0";
+    picture.holders = picture.holders.iter().filter(holds).cloned().collect();
+    let mut queue: Vec<Arc<Waiter>> = picture.queue.to_vec();
+    let mut first = Waiter::clone(&queue[0]);
+    first.why.code = WhyCode::Draining;
+    first.why.holders = texts(&[]);
+    queue[0] = Arc::new(first);
+    picture.queue = queue.into();
+    picture.summary = Summary::of(
+        &picture.gpus,
+        &picture.holders,
+        &picture.queue,
+        &picture.rules,
+        None,
+    );
+    picture
+}
+
+/// The second GPU is kept for the dreamer, which was passed as often as may be.
+pub fn kept() -> Picture {
+    let mut picture = busy();
+    let kept = gpu(1, GpuState::Kept, &[], None, None, NOW - 5 * S);
+    picture.gpus = [picture.gpus[0].clone(), kept].into();
+    let holds = |holder: &&Holder| &*holder.lease == "lease-51c0";
+    picture.holders = picture.holders.iter().filter(holds).cloned().collect();
+    let (gpus, holders, queue) = (&picture.gpus, &picture.holders, &picture.queue);
+    picture.summary = Summary::of(gpus, holders, queue, &picture.rules, None);
+    picture
 }
 
 /// A broker that has just started, with simulated GPUs: little is known from before.

@@ -24,6 +24,71 @@ pub fn quiet() -> Reload {
     }
 }
 
+/// The broker's own program: as it runs, with a newer one beside it.
+fn program() -> Module {
+    let row = |number, label: &str, seed: u64, can_return| GenerationRow {
+        attempt: number,
+        number,
+        label: t(label),
+        revision: t(&sha(seed)[..12]),
+        can_return,
+        ..GenerationRow::default()
+    };
+    Module {
+        name: t("broker"),
+        kind: ModuleKind::Broker,
+        generation: 3,
+        since_ms: NOW - 3 * H - 12 * M,
+        artifact: t("/usr/local/bin/warden"),
+        sha256: t(&sha(33)),
+        newer: true,
+        allowed: Some(true),
+        history: Arc::new([row(3, "0.1.1", 33, false), row(2, "0.1.0", 32, true)]),
+        ..Module::default()
+    }
+}
+
+fn with_program(program: Module) -> Picture {
+    let mut picture = busy();
+    let mut modules = picture.reload.modules.to_vec();
+    modules.insert(2, program);
+    picture.reload.modules = modules.into();
+    picture
+}
+
+/// A newer program lies there, and may be taken.
+pub fn program_newer() -> Picture {
+    with_program(program())
+}
+
+/// New code is off.
+pub fn program_off() -> Picture {
+    with_program(Module {
+        newer: false,
+        allowed: Some(false),
+        history: Arc::new([]),
+        ..program()
+    })
+}
+
+/// The program that lies there did not start, and was not taken.
+pub fn program_refused() -> Picture {
+    let message = "/usr/local/bin/warden was started on a copy of the journal and ended (exit status: \
+                   74): the journal has format 4, this program reads up to 3. The broker goes on as \
+                   it is; install another program, or the same one again";
+    with_program(Module {
+        state: ModuleState::Failed,
+        failure: Some(Failure {
+            stage: Stage::Check,
+            at_ms: NOW - 4 * S,
+            title: t("/usr/local/bin/warden cannot take the broker's place"),
+            message: t(message),
+            place: None,
+        }),
+        ..program()
+    })
+}
+
 fn code() -> Module {
     Module {
         name: t("render code"),
@@ -297,6 +362,41 @@ pub fn failed() -> Picture {
             ),
         ]);
     })
+}
+
+/// The palette does not compile, the render code is as it was.
+pub fn palette_failed() -> Picture {
+    let mut picture = busy();
+    let mut modules = picture.reload.modules.to_vec();
+    modules[1].state = ModuleState::Failed;
+    modules[1].failure = Some(Failure {
+        stage: Stage::Build,
+        at_ms: NOW - 9 * S,
+        title: t("error: expected `;`"),
+        message: t("error: expected `;`"),
+        place: None,
+    });
+    picture.reload.modules = modules.into();
+    picture
+}
+
+/// The policy's file was broken a moment ago.
+pub fn policy_broken() -> Picture {
+    let mut picture = super::settings::broken();
+    let mut modules = picture.reload.modules.to_vec();
+    let policy = modules
+        .iter_mut()
+        .find(|module| &*module.name == "policy.ron");
+    if let Some(policy) = policy {
+        policy.state = ModuleState::Failed;
+        policy.failure = Some(Failure {
+            title: t("max_bypass must be 1 or more"),
+            message: t("policy.ron:7:16: max_bypass must be 1 or more"),
+            ..Failure::default()
+        });
+    }
+    picture.reload.modules = modules.into();
+    picture
 }
 
 /// What crosses has changed.

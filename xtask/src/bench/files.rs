@@ -1,12 +1,12 @@
 //! From a save to a live value, beside what others offer for it, on the same saves at the same time.
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use warden_tests::process::{checkout, output};
+use warden_tests::process::output;
 
 use super::table::{Figure, amount};
+use crate::build;
 
 /// Of each kind, one every 75 ms: a debouncer that waits for 500 ms of quiet and has no cap waits
 /// for the last of them.
@@ -19,7 +19,7 @@ const IDLE_SECONDS: &str = "20";
 const APPLIED_MAX: f64 = 20.0;
 
 pub fn measure() -> Result<Vec<Figure>> {
-    let program = build()?;
+    let program = build::peer("files")?;
     let rows = |arguments: &[&str]| -> Result<Vec<Row>> {
         let said = output(Command::new(&program).args(arguments))?;
         Ok(String::from_utf8(said)?.lines().map(Row::of).collect())
@@ -119,17 +119,4 @@ impl Row {
         let number = part.and_then(|part| part.parse().ok());
         number.with_context(|| format!("no number {at} in {:?}", self.parts))
     }
-}
-
-/// Optimised, with dependencies of its own.
-fn build() -> Result<PathBuf> {
-    let target = checkout().join("target-bench/files");
-    let mut command = crate::build::plain("build");
-    command
-        .args(["--locked", "--quiet", "--release", "--manifest-path"])
-        .arg(checkout().join("xtask/peers/files/Cargo.toml"))
-        .env("CARGO_TARGET_DIR", &target)
-        .env("RUSTFLAGS", "");
-    output(&mut command)?;
-    Ok(target.join("release/files"))
 }

@@ -8,9 +8,14 @@ mod files;
 mod frame;
 mod http;
 mod idle;
+mod peers;
 mod plain;
 mod reload;
+mod replay;
+mod subsecond;
 mod table;
+mod theme;
+mod trace;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -31,6 +36,8 @@ enum What {
     Arbiter,
     /// Lock and unlock over loopback, beside a route that does nothing.
     Http,
+    /// How soon a killed broker is back.
+    Replay,
     /// A frame at 10,000 waiters, and what the delegation costs.
     Frame,
     /// From an edit of a render function to its first frame.
@@ -39,6 +46,10 @@ enum What {
     Files,
     /// What the window costs while nothing happens.
     Idle,
+    /// A day of the seeds' programs under their old rules and under ours, in virtual time.
+    Trace,
+    /// Locks beside those of etcd, Redis, PostgreSQL and the kernel.
+    Peers,
 }
 
 pub fn run(options: &Options) -> Result<()> {
@@ -48,11 +59,14 @@ pub fn run(options: &Options) -> Result<()> {
     };
     if what
         .iter()
-        .any(|what| matches!(what, What::Reload | What::Idle | What::Frame))
+        .any(|what| matches!(what, What::Reload | What::Idle | What::Frame | What::Files))
     {
         system::ready_for_stand()?;
     }
-    if what.contains(&What::Reload) {
+    if what.contains(&What::Peers) {
+        system::ready_for_peers()?;
+    }
+    if what.contains(&What::Reload) || what.contains(&What::Files) {
         build::programs()?;
     }
     let mut figures: Vec<Figure> = Vec::new();
@@ -60,10 +74,13 @@ pub fn run(options: &Options) -> Result<()> {
         figures.extend(match what {
             What::Arbiter => arbiter::measure()?,
             What::Http => http::measure()?,
+            What::Replay => replay::measure()?,
             What::Frame => frame::measure()?,
-            What::Reload => [reload::measure()?, plain::measure()?].concat(),
-            What::Files => files::measure()?,
+            What::Reload => [reload::measure()?, plain::measure()?, subsecond::measure()?].concat(),
+            What::Files => [files::measure()?, theme::measure()?].concat(),
             What::Idle => idle::measure()?,
+            What::Trace => trace::measure()?,
+            What::Peers => peers::measure()?,
         });
     }
     table::print(&figures);

@@ -26,7 +26,11 @@ const FILES: [&str; 5] = [
 
 pub fn measure() -> Result<Vec<Figure>> {
     let directory = checkout().join("target-bench/hot_module");
-    copy(&checkout().join("xtask/peers/hot_module"), &directory)?;
+    copy(
+        &checkout().join("xtask/peers/hot_module"),
+        &directory,
+        &FILES,
+    )?;
     build(&directory, &["--workspace"])?;
     build(&directory, &["--package", "ui"])?;
     let mut program = Process::start(
@@ -53,8 +57,8 @@ pub fn measure() -> Result<Vec<Figure>> {
 }
 
 /// A copy is built: what is measured is edited.
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    for file in FILES {
+pub fn copy(from: &Path, to: &Path, files: &[&str]) -> Result<()> {
+    for file in files {
         let copy = to.join(file);
         if let Some(directory) = copy.parent() {
             fs::create_dir_all(directory)?;
@@ -76,7 +80,7 @@ fn build(directory: &Path, packages: &[&str]) -> Result<()> {
 }
 
 /// The lines of a pipe, as they come.
-fn lines(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
+pub fn lines(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = channel();
     thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
@@ -88,8 +92,9 @@ fn lines(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
     receiver
 }
 
-fn next(drawn: &Receiver<String>) -> Result<String> {
+/// The next of them.
+pub fn next(drawn: &Receiver<String>) -> Result<String> {
     drawn
         .recv_timeout(PATIENCE)
-        .context("the plain program drew nothing")
+        .context("the program drew nothing")
 }

@@ -1,7 +1,5 @@
 //! Figures beside their budgets.
 
-use std::fmt::Display;
-
 /// One measured figure.
 #[derive(Clone, Debug)]
 pub struct Figure {
@@ -110,39 +108,52 @@ pub fn percentile(values: &[f64], part: f64) -> f64 {
 
 /// Prints them as a table that is also Markdown.
 pub fn print(figures: &[Figure]) {
-    let mut rows = vec![["what", "measured", "budget", ""].map(str::to_owned)];
+    let mut rows = vec![
+        ["what", "measured", "budget", ""]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     rows.extend(figures.iter().map(|figure| {
         let verdict = match figure.met {
             Some(true) => "met",
             Some(false) => "MISSED",
             None => "",
         };
-        [
+        vec![
             figure.what.clone(),
             figure.measured.clone(),
             figure.budget.clone(),
             verdict.to_owned(),
         ]
     }));
+    print_rows(&rows);
+}
+
+/// Prints rows, of which the first is the head, as a table that is also Markdown.
+pub fn print_rows(rows: &[Vec<String>]) {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
-        rows.iter()
-            .map(|row| row[column].chars().count())
-            .max()
-            .unwrap_or(0)
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
-    let widths = [0, 1, 2, 3].map(width);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
     for (at, row) in rows.iter().enumerate() {
-        line(row, widths);
+        line(row, &widths);
         if at == 0 {
-            line(&widths.map(|width| "-".repeat(width)), widths);
+            let rules: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
+            line(&rules, &widths);
         }
     }
 }
 
-fn line(cells: &[impl Display; 4], widths: [usize; 4]) {
-    let [a, b, c, d] = widths;
-    println!(
-        "| {:a$} | {:>b$} | {:c$} | {:d$} |",
-        cells[0], cells[1], cells[2], cells[3]
-    );
+/// Names are read from the left, figures from the right.
+fn line(cells: &[String], widths: &[usize]) {
+    let mut line = String::from("|");
+    for (column, (cell, &width)) in cells.iter().zip(widths).enumerate() {
+        line += &match column {
+            0 => format!(" {cell:<width$} |"),
+            _ => format!(" {cell:>width$} |"),
+        };
+    }
+    println!("{line}");
 }

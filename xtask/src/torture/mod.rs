@@ -17,6 +17,12 @@ pub struct Options {
     /// How long the model checker may look at each of its large scenes, in seconds.
     #[arg(long, default_value_t = 120)]
     model: u32,
+    /// How many times the broker is killed while clients contend, stop, die and hang up.
+    #[arg(long, default_value_t = 1_000)]
+    crashes: u32,
+    /// How many simulated histories the judge of those must find nothing in.
+    #[arg(long, default_value_t = 1_000)]
+    histories: u32,
 }
 
 pub fn run(options: &Options) -> Result<()> {
@@ -38,6 +44,15 @@ pub fn run(options: &Options) -> Result<()> {
             .args(["--test", "model", "--", "--long", "--seconds"])
             .arg(options.model.to_string());
         build::expect_success(&mut model)?;
+    }
+    if options.crashes > 0 {
+        let mut histories = build::cargo("test")?;
+        histories
+            .args(["--test", "histories", "--", "--crashes"])
+            .arg(options.crashes.to_string())
+            .arg("--simulated")
+            .arg(options.histories.to_string());
+        build::expect_success(&mut histories)?;
     }
     Ok(())
 }

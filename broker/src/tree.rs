@@ -1,0 +1,261 @@
+//! The processes of this host as a tree: who started whom, and under which `warden run`.
+//!
+//! A child whose parent has ended is another process's from then on, so who started whom can be
+//! asked of now only. What outlives that is the mark that `warden run` leaves in the environment
+//! of all that it starts ([`Owner::VARIABLE`]): children inherit it.
+//!
+//! A number may be given to another process at any moment. What is to be ended is therefore held by
+//! a pidfd first and looked at then.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use warden::Owner;
+
+use crate::process::{self, Stat};
+
+/// A process among all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its number.
+    pub pid: u32,
+    /// When it started, in clock ticks since boot: with the number it names one process.
+    pub start: u64,
+    /// Who started it, or has it since that one ended.
+    pub parent: u32,
+    /// What it calls itself; at most 15 bytes of it.
+    pub name: String,
+    /// By whose mark it runs.
+    pub mark: Option<Owner>,
+}
+
+/// All processes of this host, each as it was at some instant of one look.
+#[derive(Debug, Default)]
+pub struct Census(HashMap<u32, Member>);
+
+impl Census {
+    /// Looks at all. `marks_since` says from which start time on their marks are read, where
+    /// anybody's are: nobody carries the mark of one that started later. Blocks for a few
+    /// milliseconds.
+    ///
+    /// # Errors
+    /// Where there is no `/proc` to be read.
+    pub fn take(marks_since: Option<u64>) -> io::Result<Self> {
+        let mut all = HashMap::new();
+        for entry in fs::read_dir("/proc")? {
+            let name = entry?.file_name();
+            let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            // Who cannot be looked at is nobody that we could do anything about.
+            let Ok(Some(stat)) = process::read(pid, "stat") else {
+                continue;
+            };
+            let text = String::from_utf8_lossy(&stat);
+            let Some(stat) = Stat::parse(&text) else {
+                continue;
+            };
+            let may_be_marked = marks_since.is_some_and(|since| since <= stat.start);
+            let member = Member {
+                pid,
+                start: stat.start,
+                parent: stat.parent,
+                name: stat.name.to_owned(),
+                mark: may_be_marked.then(|| mark_of(pid)).flatten(),
+            };
+            all.insert(pid, member);
+        }
+        Ok(Self(all))
+    }
+
+    /// Everyone.
+    pub fn all(&self) -> impl Iterator<Item = &Member> {
+        self.0.values()
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn get(&self, pid: u32) -> Option<&Member> {
+        self.0.get(&pid)
+    }
+
+    /// Those that carry an owner's mark, but for that one itself.
+    pub fn marked(&self, owner: Owner) -> impl Iterator<Item = &Member> {
+        let all = self.0.values();
+        all.filter(move |member| member.mark == Some(owner) && !member.is(owner))
+    }
+
+    /// These and all that descend from them, without those that are `left_out` and theirs.
+    pub fn with_descendants<'a>(
+        &'a self,
+        roots: impl IntoIterator<Item = &'a Member>,
+        left_out: impl Fn(&Member) -> bool,
+    ) -> Vec<&'a Member> {
+        let mut children: HashMap<u32, Vec<&Member>> = HashMap::new();
+        for member in self.0.values() {
+            children.entry(member.parent).or_default().push(member);
+        }
+        let mut found = Vec::new();
+        let mut seen = HashSet::new();
+        let mut next: Vec<&Member> = roots.into_iter().collect();
+        while let Some(member) = next.pop() {
+            if left_out(member) || !seen.insert(member.pid) {
+                continue;
+            }
+            found.push(member);
+            next.extend(children.get(&member.pid).into_iter().flatten());
+        }
+        found
+    }
+}
+
+impl Member {
+    /// Whether it is this very process.
+    #[must_use]
+    pub fn is(&self, owner: Owner) -> bool {
+        self.pid == owner.pid && owner.start.is_none_or(|start| start == self.start)
+    }
+}
+
+/// By whose mark a process runs; nothing where its environment is not ours to read.
+#[must_use]
+pub fn mark_of(pid: u32) -> Option<Owner> {
+    mark_in(&process::read(pid, "environ").ok()??)
+}
+
+/// A mark without a lease is none.
+fn mark_in(environment: &[u8]) -> Option<Owner> {
+    let value = |name: &str| {
+        let mut variables = environment.split(|byte| *byte == 0);
+        variables.find_map(|variable| {
+            let rest = variable.strip_prefix(name.as_bytes())?;
+            rest.strip_prefix(b"=")
+        })
+    };
+    value(Owner::LEASE_VARIABLE)?;
+    Owner::of_mark(std::str::from_utf8(value(Owner::VARIABLE)?).ok()?)
+}
+
+/// A process that was there when it was taken hold of, for good.
+#[derive(Debug)]
+pub struct Held(OwnedFd);
+
+impl Held {
+    /// Takes hold of a process; nothing where it has ended.
+    ///
+    /// # Errors
+    /// Where the system gives no pidfd.
+    pub fn of(member: &Member) -> io::Result<Option<Self>> {
+        let Some(held) = Self::of_number(member.pid)? else {
+            return Ok(None);
+        };
+        // Held first, compared then: the number cannot change hands in between.
+        let process = process::look(member.pid)?;
+        Ok(process
+            .filter(|process| process.start == member.start)
+            .map(|_| held))
+    }
+
+    /// Takes hold of whoever has this number.
+    pub(crate) fn of_number(pid: u32) -> io::Result<Option<Self>> {
+        let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+            return Ok(None);
+        };
+        match pidfd_open(pid, PidfdFlags::NONBLOCK) {
+            Ok(pidfd) => Ok(Some(Self(pidfd))),
+            Err(Errno::SRCH) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Sends it a signal; one that has ended has no use for it.
+    ///
+    /// # Errors
+    /// Where it may not be sent one.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        match pidfd_send_signal(self.0.as_fd(), signal) {
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The descriptor, which becomes readable when it ends.
+    pub(crate) fn into_fd(self) -> OwnedFd {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_one_text_and_counts_with_a_lease_only() {
+        let owner = Owner {
+            pid: 4711,
+            start: Some(99),
+        };
+        let marked = b"PATH=/bin\0WARDEN_LEASE=l-1\0WARDEN_OWNER=4711:99\0X=1\0";
+        assert_eq!(mark_in(marked), Some(owner));
+        for other in [
+            &b""[..],
+            b"WARDEN_OWNER=4711:99\0",
+            b"WARDEN_LEASE=l-1\0",
+            b"WARDEN_LEASE=l-1\0WARDEN_OWNER=+4711:99\0",
+            b"WARDEN_LEASE=l-1\0WARDEN_OWNER=4711:099\0",
+            b"WARDEN_LEASE=l-1\0WARDEN_OWNER=4711\0",
+            b"WARDEN_LEASE=l-1\0XWARDEN_OWNER=4711:99\0",
+            b"WARDEN_LEASE=l-1\0WARDEN_OWNER=4711:99 \0",
+        ] {
+            assert_eq!(mark_in(other), None, "{}", other.escape_ascii());
+        }
+    }
+
+    fn member(pid: u32, parent: u32) -> Member {
+        Member {
+            pid,
+            start: 1,
+            parent,
+            name: String::new(),
+            mark: None,
+        }
+    }
+
+    #[test]
+    fn descendants_are_followed_but_not_past_one_left_out() {
+        let tree = [(2, 1), (3, 2), (4, 3), (5, 3), (6, 1), (7, 7)];
+        let tree = tree.map(|(pid, parent)| (pid, member(pid, parent)));
+        let census = Census(tree.into());
+        let pids = |roots: &[u32], left_out: u32| {
+            let roots = roots.iter().filter_map(|pid| census.get(*pid));
+            let found = census.with_descendants(roots, |member| member.pid == left_out);
+            let mut pids: Vec<u32> = found.iter().map(|member| member.pid).collect();
+            pids.sort_unstable();
+            pids
+        };
+        assert_eq!(pids(&[2], 0), [2, 3, 4, 5]);
+        assert_eq!(pids(&[2, 3, 7], 0), [2, 3, 4, 5, 7]);
+        assert_eq!(pids(&[2], 3), [2]);
+        assert_eq!(pids(&[9], 0), [] as [u32; 0]);
+    }
+
+    #[test]
+    fn all_of_this_host_are_seen() {
+        let census = Census::take(Some(0)).unwrap();
+        let us = census.get(std::process::id()).unwrap();
+        assert!(census.get(us.parent).is_some());
+        assert!(Held::of(us).unwrap().is_some());
+        let earlier = Member {
+            start: us.start + 1,
+            ..us.clone()
+        };
+        assert!(
+            Held::of(&earlier).unwrap().is_none(),
+            "another one of our number"
+        );
+    }
+}
