@@ -121,12 +121,16 @@ pub(crate) fn wall_ms() -> u64 {
     millis(wall.unwrap_or_default())
 }
 
-/// Unix milliseconds as RFC 3339 in UTC.
+/// Unix milliseconds as RFC 3339 in UTC, always to the millisecond: of two times the later one
+/// sorts after the other as text too.
 pub(crate) fn rfc3339(wall_ms: u64) -> String {
-    i64::try_from(wall_ms)
+    let at = i64::try_from(wall_ms)
         .ok()
-        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
-        .map_or_else(|| "9999-12-31T23:59:59Z".to_owned(), |at| at.to_string())
+        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    at.map_or_else(
+        || "9999-12-31T23:59:59.999Z".to_owned(),
+        |at| format!("{at:.3}"),
+    )
 }
 
 #[cfg(test)]
@@ -147,7 +151,9 @@ mod tests {
 
     #[test]
     fn times_of_day_are_utc() {
-        assert_eq!(rfc3339(1_500), "1970-01-01T00:00:01.5Z");
-        assert_eq!(rfc3339(u64::MAX), "9999-12-31T23:59:59Z");
+        assert_eq!(rfc3339(1_500), "1970-01-01T00:00:01.500Z");
+        assert_eq!(rfc3339(u64::MAX), "9999-12-31T23:59:59.999Z");
+        assert!(rfc3339(1_740) < rfc3339(1_741), "as text too");
+        assert!(rfc3339(1_000) < rfc3339(1_001), "as text too");
     }
 }

@@ -91,7 +91,8 @@ pub struct ServeArgs {
     /// End after so long without a client, waiter or lease
     #[arg(long, value_name = "DURATION", value_parser = quantity::period)]
     pub until_idle: Option<Duration>,
-    /// Development mode
+    /// Development mode: let new code in unless an operator decided otherwise, and become each new
+    /// build of this program as it appears; loopback only
     #[arg(long)]
     pub dev: bool,
     /// Who starts this broker, in words, for those who ask
