@@ -1,9 +1,12 @@
 //! Processes of this host: who they are, and whether they still are.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 
 use warden::Owner;
+
+/// How long environments usually are at most, in bytes.
+const ENVIRONMENT: usize = 32 * 1024;
 
 /// What is known of a live process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +40,30 @@ pub(crate) fn read(pid: u32, name: &str) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
+/// A process's environment, of one program of it: nothing where there is no such process.
+pub(crate) fn environment(pid: u32) -> io::Result<Option<Vec<u8>>> {
+    // What is open is the memory of the program that it was then. When the process becomes another
+    // one, it goes, and a second `read` would find an end where there is none.
+    let mut buffer = vec![0; ENVIRONMENT];
+    loop {
+        let mut file = match File::open(format!("/proc/{pid}/environ")) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let length = match file.read(&mut buffer) {
+            Ok(length) => length,
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if length < buffer.len() {
+            buffer.truncate(length);
+            return Ok(Some(buffer));
+        }
+        buffer.resize(2 * length, 0);
+    }
+}
+
 /// Whether this very process still runs.
 pub(crate) fn lives(owner: &Owner) -> bool {
     match look(owner.pid) {
@@ -67,6 +94,20 @@ pub(crate) struct Stat<'a> {
     pub(crate) parent: u32,
     /// When it started, in clock ticks since boot.
     pub(crate) start: u64,
+    pub(crate) environment: Environment,
+}
+
+/// What there is of a process's environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Environment {
+    /// It has no memory at all: a part of the kernel, or on its way out.
+    None,
+    /// The process is becoming another program, whose environment is not in place yet.
+    InExec,
+    /// It was given nothing, or is at the last step of becoming another program.
+    Empty,
+    /// It is there to be read.
+    InPlace,
 }
 
 impl<'a> Stat<'a> {
@@ -77,16 +118,24 @@ impl<'a> Stat<'a> {
         let (head, rest) = stat.rsplit_once(')')?;
         let (_, name) = head.split_once('(')?;
         let mut fields = rest.split_whitespace();
-        // Field 3; then 4, 20 and 22.
+        // Field 3; then 4, 20, 22, 23, 50 and 51, as proc_pid_stat(5) counts them.
         let state = fields.next()?;
         let parent = fields.next()?.parse().ok()?;
         let threads: u32 = fields.nth(15)?.parse().ok()?;
         let start = fields.nth(1)?.parse().ok()?;
+        let has_memory = fields.next()? != "0";
+        let environment = match (has_memory, fields.nth(26), fields.next()) {
+            (false, ..) | (_, _, None) => Environment::None,
+            (_, _, Some("0")) => Environment::InExec,
+            (_, from, to) if from == to => Environment::Empty,
+            _ => Environment::InPlace,
+        };
         let has_ended = state == "X" || state == "Z" && threads <= 1;
         (!has_ended).then_some(Self {
             name,
             parent,
             start,
+            environment,
         })
     }
 }

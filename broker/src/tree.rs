@@ -11,12 +11,19 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use warden::Owner;
 
-use crate::process::{self, Stat};
+use crate::process::{self, Environment, Stat};
+
+/// How long it is waited for a process that is becoming another program: usually it takes a
+/// millisecond, more where the program is read from a disk, and for ever where that one hangs.
+const EXEC: Duration = Duration::from_millis(100);
+const EXEC_PAUSE: Duration = Duration::from_micros(200);
 
 /// A process among all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,10 +128,29 @@ impl Member {
     }
 }
 
-/// By whose mark a process runs; nothing where its environment is not ours to read.
+/// By whose mark a process runs; nothing where its environment is not ours to read. Blocks for as
+/// long as the process is becoming another program, and [`EXEC`] at most.
 #[must_use]
 pub fn mark_of(pid: u32) -> Option<Owner> {
-    mark_in(&process::read(pid, "environ").ok()??)
+    let began = Instant::now();
+    let mut was_empty = false;
+    loop {
+        let environment = process::environment(pid).ok()??;
+        if !environment.is_empty() {
+            return mark_in(&environment);
+        }
+        let stat = process::read(pid, "stat").ok()??;
+        let state = Stat::parse(&String::from_utf8_lossy(&stat))?.environment;
+        let is_empty = state == Environment::Empty;
+        if state == Environment::None || (is_empty && was_empty) || began.elapsed() >= EXEC {
+            return None;
+        }
+        was_empty = is_empty;
+        if state != Environment::InPlace {
+            // Nobody tells when it is through.
+            thread::sleep(EXEC_PAUSE);
+        }
+    }
 }
 
 /// A mark without a lease is none.
@@ -213,6 +239,37 @@ mod tests {
         ] {
             assert_eq!(mark_in(other), None, "{}", other.escape_ascii());
         }
+    }
+
+    #[test]
+    fn a_mark_is_seen_of_who_is_becoming_another_program_too() {
+        let again = r#"[ "$1" -gt 0 ] && exec sh -c "$0" "$0" $(($1 - 1))"#;
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", again, again, "1000"]);
+        command.env(Owner::LEASE_VARIABLE, "l-1");
+        command.env(Owner::VARIABLE, "4711:99");
+        let mut child = command.spawn().unwrap();
+        let mut seen = 0;
+        while mark_of(child.id()).is_some() {
+            seen += 1;
+        }
+        let stat = process::read(child.id(), "stat").unwrap().unwrap();
+        let stat = String::from_utf8_lossy(&stat);
+        let is_ending = Stat::parse(&stat).is_none_or(|stat| stat.environment == Environment::None);
+        assert!(is_ending, "none at look {seen}, and it is {stat}");
+        assert!(seen > 100, "{seen} looks");
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn nobodys_environment_is_awaited_for_ever() {
+        let mut command = std::process::Command::new("sleep");
+        let mut child = command.arg("600").env_clear().spawn().unwrap();
+        assert_eq!(mark_of(child.id()), None);
+        child.kill().unwrap();
+        assert_eq!(mark_of(child.id()), None);
+        child.wait().unwrap();
+        assert_eq!(mark_of(2), None, "the kernel's own");
     }
 
     fn member(pid: u32, parent: u32) -> Member {
