@@ -113,7 +113,11 @@ fn told(
                     column: fault.column.unwrap_or(1),
                 });
             }
-            let words = RichText::new("what it said before goes on").size(TEXT_SIZE);
+            let goes_on = match faults.as_slice() {
+                [_] => "what it said before goes on",
+                _ => "what they said before goes on",
+            };
+            let words = RichText::new(goes_on).size(TEXT_SIZE);
             ui.add(Label::new(words.color(colour(colours.dim))).truncate());
         });
     });
