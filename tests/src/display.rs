@@ -87,7 +87,23 @@ impl Display {
     /// # Errors
     /// When xdotool is missing or there is no window of process `pid`.
     pub fn focus(&self, pid: u32) -> Result<()> {
-        let window = until(
+        let window = self.window_of(pid)?;
+        output(self.xdotool().args(["windowfocus", &window])).map(drop)
+    }
+
+    /// Makes the only window as large as the display, as somebody would who looks at nothing else.
+    ///
+    /// # Errors
+    /// When xdotool is missing or there is no window of process `pid`.
+    pub fn fill(&self, pid: u32) -> Result<()> {
+        let window = self.window_of(pid)?;
+        let all = ["windowsize", "--sync", &window, "100%", "100%"];
+        output(self.xdotool().args(all)).map(drop)
+    }
+
+    /// The window of a process, by X's number of it.
+    fn window_of(&self, pid: u32) -> Result<String> {
+        until(
             Duration::from_secs(20),
             "a window to be on the display",
             || {
@@ -106,8 +122,7 @@ impl Display {
                         .map(str::to_owned)
                 }))
             },
-        )?;
-        output(self.xdotool().args(["windowfocus", &window])).map(drop)
+        )
     }
 
     /// Presses a key or a chord, as xdotool writes it (`ctrl+alt+r`).

@@ -139,6 +139,7 @@ impl Shot {
         window.wait_for("shown", LIVE_WITHIN, |report| {
             report["revision"].as_u64() >= Some(revision)
         })?;
+        display.fill(window.pid())?;
         display.picture_at_rest()
     }
 
@@ -147,6 +148,7 @@ impl Shot {
         let display = Display::start(self.size.0, self.size.1)?;
         let window = Window::open(&display, None, &self.line(&[]))?;
         window.wait_for("live", LIVE_WITHIN, |_| true)?;
+        display.fill(window.pid())?;
         display.picture_at_rest()
     }
 
