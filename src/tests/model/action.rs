@@ -25,6 +25,8 @@ pub enum Action {
     Release(Who),
     Cancel(Who),
     OwnerGone(Who),
+    /// Its owner's process is gone, and what that had started could not be ended.
+    OwnerLeaves(Who),
     Force(Who),
     /// The processes of a lease that was taken are gone.
     Drained,
@@ -60,6 +62,7 @@ impl fmt::Debug for Action {
             Self::Release(who) => write!(f, "release {who}"),
             Self::Cancel(who) => write!(f, "cancel {who}"),
             Self::OwnerGone(who) => write!(f, "the owner of {who} dies"),
+            Self::OwnerLeaves(who) => write!(f, "the owner of {who} dies and leaves processes"),
             Self::Force(who) => write!(f, "force {who}"),
             Self::Drained => f.write_str("drained"),
             Self::Reset => f.write_str("reset"),

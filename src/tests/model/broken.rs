@@ -58,6 +58,7 @@ faults! {
     NeverExpires breaks Due: "ends no lease by time",
     NewId breaks SameId: "takes a re-post for a new request",
     Drainless breaks DoubleGrant: "grants a GPU on while a process is still on it",
+    Orphans breaks DoubleGrant: "grants a GPU on beside what an owner left there",
     Nag breaks Asks: "asks a holder that has only just been granted",
     Grudge breaks Asks: "asks on when the waiter has left",
     Snatch breaks Reason: "takes a lease without its grace",
@@ -122,6 +123,7 @@ impl Copy {
     fn command(&self, arbiter: &Arbiter, command: &Command) -> Command {
         let mut command = command.clone();
         match (self.fault, &mut command) {
+            (Fault::Orphans, Command::OwnerGone { remains, .. }) => *remains = false,
             (Fault::MorePasses, Command::Start(start)) => start.policy.max_bypass += 5,
             (Fault::NewId, Command::Acquire { request, .. }) => {
                 let id = request.id.as_ref();

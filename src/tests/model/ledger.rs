@@ -354,11 +354,12 @@ impl Judge<'_> {
         self.asked(id).is_some_and(|asked| asked.who == who)
     }
 
-    /// Whether somebody may still be on its GPUs: it was taken, and had an owner.
+    /// Whether somebody may still be on its GPUs: it was taken from an owner, or one left somebody.
     fn drains(&self, lease: &Lease, outcome: Outcome) -> bool {
         let taken = match outcome {
             Outcome::Forced | Outcome::Expired | Outcome::Reset => true,
             Outcome::Yielded => !matches!(self.action, Action::Release(_) | Action::Cancel(_)),
+            Outcome::OwnerGone => matches!(self.action, Action::OwnerLeaves(_)),
             _ => false,
         };
         taken && lease.owner.is_some() && self.scene.policy.drain_ms > 0
@@ -379,7 +380,7 @@ impl Judge<'_> {
                 let over = |ask: &Ask| ask.at_ms + rules.grace_ms <= now_ms;
                 rules.mode == YieldMode::Take && lease.asked.as_ref().is_some_and(over)
             }
-            (Outcome::OwnerGone, Action::OwnerGone(who))
+            (Outcome::OwnerGone, Action::OwnerGone(who) | Action::OwnerLeaves(who))
             | (Outcome::Forced, Action::Force(who)) => about(who),
             (Outcome::Forced, Action::ForceAll | Action::ClearAll) => true,
             (Outcome::Expired, _) => is_over && !lease.undelivered,
@@ -399,7 +400,9 @@ impl Judge<'_> {
         let posted_ms = self.asked(&waiter.id).map_or(u64::MAX, |asked| asked.at_ms);
         match (outcome, self.action) {
             (Outcome::Cancelled, Action::Cancel(who))
-            | (Outcome::ClientGone, Action::OwnerGone(who)) => about(who),
+            | (Outcome::ClientGone, Action::OwnerGone(who) | Action::OwnerLeaves(who)) => {
+                about(who)
+            }
             (Outcome::TimedOut, _) => posted_ms.saturating_add(waiter.request.timeout_ms) <= now_ms,
             (Outcome::ClientGone, Action::Lose(who)) if waiter.request.id.is_none() => about(who),
             (Outcome::ClientGone, Action::Crash | Action::Reboot) => waiter.request.id.is_none(),

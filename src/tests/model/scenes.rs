@@ -96,6 +96,16 @@ pub fn short() -> Vec<Scene> {
         )
         .draining(),
         Scene::new(
+            "left behind",
+            3,
+            &[(Share, 2), (One, 1)],
+            Allowed {
+                clients: true,
+                ..TIME
+            },
+        )
+        .draining(),
+        Scene::new(
             "draining over restarts",
             2,
             &[(Share, 1), (First, 1)],
@@ -219,6 +229,7 @@ pub fn of_fault(fault: Fault) -> Scene {
         Fault::EarlyTimeout | Fault::NeverExpires => scene(2, &[(Both, 1), (One, 1)], TIME),
         Fault::ResetAll => scene(2, &[(One, 2)], operator),
         Fault::Drainless => scene(2, &[(Share, 1), (One, 1)], operator).draining(),
+        Fault::Orphans => scene(2, &[(Share, 1), (One, 1)], clients).draining(),
         Fault::Nag | Fault::Snatch => {
             scene(2, &[(First, 1), (Mic, 1), (Both, 1)], TIME).yielding(YieldMode::Take)
         }

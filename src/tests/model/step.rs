@@ -76,10 +76,10 @@ impl Small {
                 request_id: request(world, who)?,
                 caller,
             },
-            Action::OwnerGone(who) => Command::OwnerGone {
+            Action::OwnerGone(who) | Action::OwnerLeaves(who) => Command::OwnerGone {
                 request_id: request(world, who)?,
                 owner: OWNER,
-                remains: false,
+                remains: matches!(action, Action::OwnerLeaves(_)),
             },
             Action::Force(who) => Command::ForceRelease {
                 lease_id: world.lease(who)?.id(),

@@ -241,6 +241,8 @@ impl Small {
             may(loads, Action::Loaded(who));
             may(waiter.is_some(), Action::Cancel(who));
             may(who.kind == Kind::Share, Action::OwnerGone(who));
+            let drains = self.scene.policy.drain_ms > 0;
+            may(drains && who.kind == Kind::Share, Action::OwnerLeaves(who));
         }
         if allowed.operator {
             may(lease.is_some(), Action::Force(who));
