@@ -47,7 +47,7 @@ enum Done {
     /// The process has ended.
     Ended(Owner),
     /// And its orphans have, but for those that are left.
-    Orphans(Owner, Known),
+    Orphans(Owner, Option<Known>),
     /// And everything that it started.
     AllGone(Owner),
 }
@@ -145,8 +145,8 @@ impl Watches {
                 self.inbox.tell(Input::OwnerEnded(owner));
             }
             Done::Orphans(owner, left) => {
-                let remains = !left.is_empty();
-                if remains {
+                let remains = left.is_some();
+                if let Some(left) = left {
                     // Nothing may have drained for those before.
                     self.left.retain(|_, left| left.iter().any(is_there));
                     self.left.insert(owner, left);

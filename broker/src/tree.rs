@@ -25,6 +25,10 @@ use crate::process::{self, Environment, Stat};
 const EXEC: Duration = Duration::from_millis(100);
 const EXEC_PAUSE: Duration = Duration::from_micros(200);
 
+/// So often at most it is looked for those that were started during a look, and so many of them.
+const CHASES: usize = 64;
+const CHASED: u32 = 1024;
+
 /// A process among all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
@@ -52,31 +56,53 @@ impl Census {
     /// # Errors
     /// Where there is no `/proc` to be read.
     pub fn take(marks_since: Option<u64>) -> io::Result<Self> {
-        let mut all = HashMap::new();
+        let mut census = Self::default();
+        let mut newest = newest_number();
         for entry in fs::read_dir("/proc")? {
             let name = entry?.file_name();
-            let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
-                continue;
-            };
-            // Who cannot be looked at is nobody that we could do anything about.
-            let Ok(Some(stat)) = process::read(pid, "stat") else {
-                continue;
-            };
-            let text = String::from_utf8_lossy(&stat);
-            let Some(stat) = Stat::parse(&text) else {
-                continue;
-            };
-            let may_be_marked = marks_since.is_some_and(|since| since <= stat.start);
-            let member = Member {
-                pid,
-                start: stat.start,
-                parent: stat.parent,
-                name: stat.name.to_owned(),
-                mark: may_be_marked.then(|| mark_of(pid)).flatten(),
-            };
-            all.insert(pid, member);
+            if let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) {
+                census.look_at(pid, marks_since);
+            }
         }
-        Ok(Self(all))
+        // Names are read many at a time: one that ends before it is looked at, and has started
+        // another by then, would be missed with all that comes of it.
+        for _ in 0..CHASES {
+            let before = std::mem::replace(&mut newest, newest_number());
+            let (Some(before), Some(newest)) = (before, newest) else {
+                break;
+            };
+            // Once round, numbers are low again: those are left to the next look.
+            if newest <= before {
+                break;
+            }
+            for pid in before.max(newest.saturating_sub(CHASED))..newest {
+                // Threads are numbered with the processes.
+                if let Ok(Some(_)) = process::look(pid + 1) {
+                    census.look_at(pid + 1, marks_since);
+                }
+            }
+        }
+        Ok(census)
+    }
+
+    fn look_at(&mut self, pid: u32, marks_since: Option<u64>) {
+        // Who cannot be looked at is nobody that we could do anything about.
+        let Ok(Some(stat)) = process::read(pid, "stat") else {
+            return;
+        };
+        let text = String::from_utf8_lossy(&stat);
+        let Some(stat) = Stat::parse(&text) else {
+            return;
+        };
+        let may_be_marked = marks_since.is_some_and(|since| since <= stat.start);
+        let member = Member {
+            pid,
+            start: stat.start,
+            parent: stat.parent,
+            name: stat.name.to_owned(),
+            mark: may_be_marked.then(|| mark_of(pid)).flatten(),
+        };
+        self.0.insert(pid, member);
     }
 
     /// Everyone.
@@ -126,6 +152,12 @@ impl Member {
     pub fn is(&self, owner: Owner) -> bool {
         self.pid == owner.pid && owner.start.is_none_or(|start| start == self.start)
     }
+}
+
+/// The number that the kernel gave out last, to a process or a thread; nothing where it tells none.
+fn newest_number() -> Option<u32> {
+    let text = fs::read_to_string("/proc/loadavg").ok()?;
+    text.split_whitespace().nth(4)?.parse().ok()
 }
 
 /// By whose mark a process runs; nothing where its environment is not ours to read. Blocks for as

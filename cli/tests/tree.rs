@@ -118,6 +118,41 @@ fn what_a_killed_run_left_is_ended_though_it_is_another_users() {
 }
 
 #[test]
+fn what_a_killed_run_left_is_ended_though_it_moves_from_process_to_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let beats = folder.path().join("beats");
+    // Each of them lives for some milliseconds, like one look at all processes.
+    let command = r#"
+        n=5000
+        hop() {
+            [ $n -gt 0 ] || exit
+            n=$((n - 1))
+            echo >>"$0"
+            i=0
+            while [ $i -lt 2000 ]; do i=$((i + 1)); done
+            hop & exit
+        }
+        hop & sleep 600"#;
+    // Where it is faster than the broker, the GPU drains until it has come to its end.
+    let broker = Broker::start_under(1, "(drain_ms: 600000)");
+    let length = || std::fs::metadata(&beats).map_or(0, |file| file.len());
+    for _ in 0..4 {
+        let before = length();
+        let mut command = broker.warden(&["run", "--", "sh", "-c", command]);
+        let mut run = Running::start(command.arg(&beats));
+        until("hopping", || length() > before + 5);
+        run.signal(Signal::KILL);
+        let lease = broker.client().acquire(body()).unwrap();
+        let at_the_grant = length();
+        // It would have gone on ten times.
+        thread::sleep(Duration::from_millis(200));
+        assert_eq!(length(), at_the_grant);
+        lease.close().unwrap();
+        run.wait();
+    }
+}
+
+#[test]
 fn what_may_not_be_ended_holds_the_gpu_up_until_it_is_gone() {
     if !rustix::process::geteuid().is_root() {
         eprintln!("skipped: only root can start another user's process");

@@ -34,24 +34,25 @@ const PART: u32 = 10;
 pub(super) type Known = HashSet<(u32, u64)>;
 
 /// Ends what carries the mark of an owner that is gone, and what that has started. Returns when it
-/// is gone too, or has had its time; and whatever is left then, or may not be ended by us.
-pub(super) async fn end_orphans(owner: Owner, lookout: &Lookout) -> Known {
+/// is gone too, or has had its time; then whatever is left, or may not be ended by us: nothing where
+/// all is gone, and nobody that is known by a number where what there is escapes from look to look.
+pub(super) async fn end_orphans(owner: Owner, lookout: &Lookout) -> Option<Known> {
     let mut left = Known::new();
-    if owner.mark().is_none() {
-        return left;
-    }
+    owner.mark()?;
     let all = async {
         // Until a look finds nobody: whoever is to be ended may just have started another.
         while end_those(owner, lookout, &mut left).await {}
     };
-    if timeout(PATIENCE, all).await.is_err() || !left.is_empty() {
-        tracing::warn!(
-            owner = owner.pid,
-            left = left.len(),
-            "what a killed `warden run` left behind could not be ended; the GPUs that it had drain"
-        );
+    let is_over = timeout(PATIENCE, all).await.is_ok();
+    if is_over && left.is_empty() {
+        return None;
     }
-    left
+    tracing::warn!(
+        owner = owner.pid,
+        left = left.len(),
+        "what a killed `warden run` left behind could not be ended; the GPUs that it had drain"
+    );
+    Some(left)
 }
 
 /// Ends those that a look finds and waits for their end; says whether there were any but those that
@@ -146,7 +147,7 @@ pub(super) async fn all_gone(owner: Owner, mut known: Known, lookout: &Lookout) 
         let family = family(&census, owner, &known);
         let owner_lives = family.first().is_some_and(|member| member.is(owner));
         if !owner_lives && !std::mem::replace(&mut orphans_were_ended, true) {
-            known.extend(end_orphans(owner, lookout).await);
+            known.extend(end_orphans(owner, lookout).await.unwrap_or_default());
             continue;
         }
         if family.is_empty() {
