@@ -5,19 +5,23 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use http::request::Parts;
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use warden::Code;
 
 use crate::http::answer::{Extra, Failure};
+use crate::http::service::Guest;
 
 /// Larger bodies are refused.
 pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
 /// From the end of the headers to the end of the body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a body that is on its way may take once connections are to come to rest.
+const LAST_MOMENT: Duration = Duration::from_millis(200);
 /// So much of a body that is too large is read and dropped, so that its sender gets to read why.
 const MAX_DRAINED_BYTES: usize = 32 * 1024 * 1024;
 
@@ -26,7 +30,7 @@ pub(crate) async fn read<T: DeserializeOwned>(
     request: Request<axum::body::Body>,
 ) -> Result<T, Failure> {
     let (head, body) = request.into_parts();
-    let bytes = collect(&head.headers, body).await?;
+    let bytes = collect(&head, body).await?;
     if !is_json(&head.headers) {
         return Err(unsupported());
     }
@@ -38,7 +42,7 @@ pub(crate) async fn read_or_default<T: DeserializeOwned + Default>(
     request: Request<axum::body::Body>,
 ) -> Result<T, Failure> {
     let (head, body) = request.into_parts();
-    let bytes = collect(&head.headers, body).await?;
+    let bytes = collect(&head, body).await?;
     if bytes.is_empty() {
         return Ok(T::default());
     }
@@ -64,7 +68,8 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.is_some_and(|text| text.trim_ascii().eq_ignore_ascii_case(b"application/json"))
 }
 
-async fn collect(headers: &HeaderMap, body: axum::body::Body) -> Result<Bytes, Failure> {
+async fn collect(head: &Parts, body: axum::body::Body) -> Result<Bytes, Failure> {
+    let headers = &head.headers;
     let declared = headers
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
@@ -73,7 +78,11 @@ async fn collect(headers: &HeaderMap, body: axum::body::Body) -> Result<Bytes, F
     if too_large && headers.contains_key(EXPECT) {
         return Err(body_too_large());
     }
-    match timeout(BODY_TIMEOUT, collect_all(body, too_large)).await {
+    let collected = tokio::select! {
+        collected = timeout(BODY_TIMEOUT, collect_all(body, too_large)) => collected,
+        () = last_moment(head) => return Err(Failure::shutting_down()),
+    };
+    match collected {
         Ok(collected) => collected,
         Err(_) if too_large => Err(body_too_large()),
         Err(_) => Err(Failure::new(
@@ -81,6 +90,16 @@ async fn collect(headers: &HeaderMap, body: axum::body::Body) -> Result<Bytes, F
             "the body did not arrive in time; send it again",
         )),
     }
+}
+
+/// Everyone else waits for the last connection to come to rest, so this request is broken off.
+async fn last_moment(head: &Parts) {
+    let Some(guest) = head.extensions.get::<Guest>() else {
+        return std::future::pending().await;
+    };
+    guest.closing.cancelled().await;
+    sleep(LAST_MOMENT).await;
+    guest.line.break_off();
 }
 
 async fn collect_all(mut body: axum::body::Body, mut too_large: bool) -> Result<Bytes, Failure> {

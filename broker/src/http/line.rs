@@ -48,6 +48,8 @@ pub(crate) struct Line {
     taken: AtomicBool,
     /// Bytes came that no request was made of yet.
     partial: AtomicBool,
+    /// The rest of a request is not read: what comes next cannot be told from it.
+    broken_off: AtomicBool,
     /// hyper waits for bytes to read, and so would see the connection close.
     listening: AtomicBool,
     /// The peer does not take what is written.
@@ -82,6 +84,7 @@ impl Line {
             answering: AtomicBool::new(false),
             taken: AtomicBool::new(false),
             partial: AtomicBool::new(false),
+            broken_off: AtomicBool::new(false),
             listening: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             delivery: Mutex::new(None),
@@ -102,7 +105,13 @@ impl Line {
 
     /// Nothing goes on here that another program could not begin anew.
     pub(crate) fn is_at_rest(&self) -> bool {
-        matches!(self.phase().0, Phase::Idle | Phase::Incoming) || self.owed().is_some()
+        let is_idle = matches!(self.phase().0, Phase::Idle | Phase::Incoming);
+        !self.broken_off.load(Ordering::Relaxed) && (is_idle || self.owed().is_some())
+    }
+
+    /// The request that is being answered was not read to its end, and never will be.
+    pub(crate) fn break_off(&self) {
+        self.broken_off.store(true, Ordering::Relaxed);
     }
 
     fn owed(&self) -> MutexGuard<'_, Option<Owed>> {

@@ -125,8 +125,10 @@ impl Server {
         tokio::spawn(async move {
             let _counted = Counted(&server.open);
             let line = Arc::new(Line::new(peer, server.hang_up.child_token()));
-            let service = Service::new(Arc::clone(&server.doors), server.routes.clone(), line);
-            drive(socket, unread, service, server.closing.clone(), &server.lot).await;
+            let closing = server.closing.clone();
+            let doors = Arc::clone(&server.doors);
+            let service = Service::new(doors, server.routes.clone(), line, closing.clone());
+            drive(socket, unread, service, closing, &server.lot).await;
         });
     }
 

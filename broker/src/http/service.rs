@@ -12,6 +12,7 @@ use axum::response::IntoResponse;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 use warden::command::Caller;
 
@@ -27,6 +28,8 @@ pub(crate) struct Guest {
     pub(crate) caller: Option<Caller>,
     /// The connection.
     pub(crate) line: Arc<Line>,
+    /// Cancelled when connections are to come to rest: what has not arrived by then is not awaited.
+    pub(crate) closing: CancellationToken,
 }
 
 /// Travels with an answer whose delivery matters.
@@ -49,14 +52,21 @@ pub(crate) struct Service {
     doors: Arc<Doors>,
     routes: Router,
     line: Arc<Line>,
+    closing: CancellationToken,
 }
 
 impl Service {
-    pub(crate) fn new(doors: Arc<Doors>, routes: Router, line: Arc<Line>) -> Self {
+    pub(crate) fn new(
+        doors: Arc<Doors>,
+        routes: Router,
+        line: Arc<Line>,
+        closing: CancellationToken,
+    ) -> Self {
         Self {
             doors,
             routes,
             line,
+            closing,
         }
     }
 
@@ -87,6 +97,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
         head.extensions.insert(Guest {
             caller,
             line: Arc::clone(&line),
+            closing: self.closing.clone(),
         });
         let request = Request::from_parts(head, Body::new(body));
         let answer = self.routes.clone().call(request);
