@@ -319,7 +319,19 @@ async fn a_poll_is_granted_and_looked_at() {
         (&done["state"], &done["outcome"]),
         (&json!("ended"), &json!("released"))
     );
-    let free = json!({"client": "q", "wait": false});
-    assert_eq!(stand.lock(free).await.status, 200, "granted at once");
+    // Whichever way its client heard of it, a lease lives for its ttl from then on.
+    for (wait, ttl_ms) in [(false, 2_000), (false, 60_000), (true, 60_000)] {
+        let free = json!({"client": "q", "wait": wait, "ttl_ms": ttl_ms});
+        let granted = stand.lock(free).await;
+        assert_eq!(granted.status, 200, "granted at once");
+        let told = stand.status().await["leases"][0]["expires_in_ms"].as_u64();
+        assert!(
+            told.is_some_and(|told| (ttl_ms / 2..=ttl_ms).contains(&told)),
+            "{told:?} of {ttl_ms}"
+        );
+        let granted = granted.json();
+        let lease = json!({"lease_id": granted["lease_id"], "token": granted["token"]});
+        assert_eq!(stand.unlock(&lease).await.status, 200);
+    }
     stand.stop().await;
 }
