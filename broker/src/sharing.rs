@@ -224,10 +224,13 @@ impl Sharing {
         const VALUES: &str = "the last good values hold";
         const SCHEMA: &str = "the last good schema holds, and nothing can be promoted";
         const CHECKS: &str = "nothing can be promoted with a check";
+        // What was wrong with the values before says nothing of a file that cannot be read now.
+        let is_past = |fault: &&Fault| seen.of_env.is_some() && fault.path == self.env.path();
+        let of_values = seen.fault.as_ref().filter(|fault| !is_past(fault));
         let of_files = [
             (seen.of_env.clone(), VALUES),
             (seen.of_schema.clone(), SCHEMA),
-            (seen.fault.clone(), VALUES),
+            (of_values.cloned(), VALUES),
             (self.checks.state().fault.clone(), CHECKS),
         ];
         let faults = of_files.into_iter();

@@ -208,6 +208,15 @@ async fn what_is_broken_changes_nothing_and_tells_no_value() {
         .await;
     let error = &module["last_error"];
     assert_eq!((&error["line"], &error["column"]), (&json!(3), &json!(6)));
+    // What was wrong before is not told beside what is wrong now.
+    for (line, text) in [(2, "SIZE=7\nMODE=\"good\n"), (3, "# sizes\n\nSIZE=0\n")] {
+        save(&config.join("shared.env"), text);
+        let status = stand
+            .until(|status| status["refused_files"][0]["line"] == line)
+            .await;
+        let refused = &status["refused_files"];
+        assert_eq!(refused.as_array().unwrap().len(), 1, "{refused}");
+    }
     // Each file that is refused is in the status, also the one that only promotions read.
     save(&config.join("schema.ron"), "{\"SIZE\": (shared: \"yes\")}");
     save(&config.join("checks.ron"), "{\"ok\": (command: true)}");
