@@ -150,7 +150,8 @@ pub struct RunArgs {
     /// Where there is no broker, run without a lease
     #[arg(long)]
     pub fallback: bool,
-    /// An id of your own for this request: who comes back with it finds the same place
+    /// An id of your own for this request: it keeps its place while the broker or the connection is
+    /// gone, and ends with this process
     #[arg(long, value_name = "ID")]
     pub request_id: Option<RequestId>,
     /// What to run

@@ -15,10 +15,12 @@ mod supervise;
 mod witness;
 mod yielding;
 
+use std::path::Path;
+
 use anyhow::Context as _;
 use rustix::process::Signal;
-use warden::wire::{GpuStatus, Granted, LockBody, RenewBody};
-use warden::{Code, GpuId, Owner};
+use warden::wire::{GpuStatus, Granted, LockBody, RenewBody, Status};
+use warden::{Code, GpuId, Owner, RequestId};
 use warden_client::owner::{is_owner_unknown, own_by_nobody, this_process};
 use warden_client::{Address, Client, Error, Lease};
 
@@ -90,7 +92,17 @@ enum Queued {
 impl Session<'_> {
     async fn queue(&mut self, mut body: LockBody) -> Result<Queued, Error> {
         // Also finds out, before anything waits, whether there is a broker that lets us in.
-        let gpus = self.client.status().await?.gpus;
+        let status = self.client.status().await?;
+        if let Some(id) = &body.request_id
+            && let Some(other) = self.held_by_another(id, &status).await
+        {
+            self.progress.say(format_args!(
+                "the request {id} is granted already, and process {other} runs under it; take \
+                 another id, or come back when that one has ended"
+            ));
+            return Ok(Queued::Ended(Exit::NeverRan));
+        }
+        let gpus = status.gpus;
         let waited = match self.wait(&body).await {
             Err(error) if is_owner_unknown(&error) && self.is_over_tcp() => {
                 self.progress.say(
@@ -118,6 +130,16 @@ impl Session<'_> {
         }
         let gpus = self.with_granted(gpus, &lease.granted().gpu_ids).await;
         Ok(Queued::Lease(Box::new(lease), gpus))
+    }
+
+    /// The process that lives and has what this request became. A client that was started anew
+    /// takes its lease over by the same id; two at once would be on one GPU together.
+    async fn held_by_another(&self, id: &RequestId, status: &Status) -> Option<u32> {
+        let held = self.client.request(id).await.ok()?.lease?;
+        let mut leases = status.leases.iter();
+        let pid = leases.find(|lease| lease.lease_id == held.lease_id)?.pid?;
+        let lives = Path::new("/proc").join(pid.to_string()).exists();
+        (pid != std::process::id() && lives).then_some(pid)
     }
 
     async fn wait(&mut self, body: &LockBody) -> Result<Waited, Error> {

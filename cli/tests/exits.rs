@@ -145,6 +145,33 @@ fn the_commands_own_end_is_the_programs() {
 }
 
 #[test]
+fn two_runs_under_one_id_are_not_on_one_gpu() {
+    let broker = Broker::start(1);
+    let mut first = Running::start(&mut broker.warden(&[
+        "run",
+        "--request-id",
+        "twice",
+        "--",
+        "sh",
+        "-c",
+        "echo on; exec sleep 600",
+    ]));
+    first.line();
+    let second = broker.output(&["run", "--request-id", "twice", "--", "echo", "on"]);
+    assert_eq!(second.status.code(), Some(75), "{second:?}");
+    assert!(second.stdout.is_empty(), "{second:?}");
+    let told = String::from_utf8(second.stderr).unwrap();
+    let own = first.pid().as_raw_nonzero();
+    assert!(
+        told.contains(&format!("process {own} runs under it")),
+        "{told}"
+    );
+    first.signal(Signal::TERM);
+    first.wait();
+    broker.until_idle();
+}
+
+#[test]
 fn what_never_ran_is_75_and_what_is_not_allowed_77() {
     let broker = Broker::start(1);
     let client = broker.client();
