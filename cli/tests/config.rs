@@ -71,6 +71,7 @@ fn values_are_set_looked_at_and_taken_back() {
     assert_eq!(folder.says(&["get"]), "SIZE=512\n");
     let said = folder.says(&["set", "SIZE=1000", "MODE=good"]);
     assert!(said.contains(": live after "), "{said}");
+    assert!(said.contains(" in the file alone: no broker"), "{said}");
     let way_back = ": MODE, SIZE\n  history 1; `warden config rollback 0` undoes it\n";
     assert!(said.ends_with(way_back), "{said}");
     assert_eq!(folder.env(), "# Ours\nSIZE=1000\nKEY=s3cret\nMODE=good\n");

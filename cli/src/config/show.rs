@@ -58,8 +58,12 @@ pub(super) fn ack(ack: &Ack, place: Option<InHistory>) -> String {
     if let (Outcome::Live, Some(after)) = (ack.outcome, ack.live_after_ms) {
         text.push_str(&format!(" after {after} ms"));
     }
-    if let Some(generation) = ack.generation {
-        text.push_str(&format!(", generation {generation}"));
+    match ack.generation {
+        Some(generation) => text.push_str(&format!(", generation {generation}")),
+        None if ack.outcome == Outcome::Live => {
+            text.push_str(", in the file alone: no broker that answers reads it");
+        }
+        None => {}
     }
     match (ack.changed.is_empty(), ack.outcome) {
         (false, _) => text.push_str(&format!(": {}", ack.changed.join(", "))),

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal};
@@ -41,7 +42,8 @@ impl OnYield {
     /// Reads the option: the name of a signal, in any case and with or without `SIG`, or a command.
     ///
     /// # Errors
-    /// What looks like a signal and is none, and a single word that is no program either: else it
+    /// What looks like a signal and is none, a single word that is no program either, and a path
+    /// where there is none that can be run: else it
     /// would show only when the holder is asked.
     pub fn parse(text: &str) -> Result<Self, String> {
         let upper = text.trim().to_ascii_uppercase();
@@ -68,7 +70,10 @@ impl OnYield {
                 "neither a program in PATH nor a signal; signals are {}",
                 known()
             ),
-            _ => return Ok(Self::Command(text.to_owned())),
+            _ => match first_path(text).filter(|path| !is_program(Path::new(path))) {
+                Some(path) => format!("there is no program {path} that can be run"),
+                None => return Ok(Self::Command(text.to_owned())),
+            },
         };
         Err(match is_bare(text.trim()) && is_in_path(text.trim()) {
             true => format!("{why} (a program of this name is given with its path)"),
@@ -83,12 +88,20 @@ fn is_bare(text: &str) -> bool {
         .all(|byte| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte))
 }
 
+/// The program that a shell would run first, where it is written as a path and nothing else.
+fn first_path(text: &str) -> Option<&str> {
+    let first = text.split_whitespace().next()?;
+    let is_plain = first.split('/').all(is_bare);
+    (first.contains('/') && is_plain).then_some(first)
+}
+
 fn is_in_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| {
-        fs::metadata(dir.join(program))
-            .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
-    })
+    std::env::split_paths(&path).any(|dir| is_program(&dir.join(program)))
+}
+
+fn is_program(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
 impl fmt::Display for OnYield {
@@ -129,8 +142,10 @@ mod tests {
             "true",
             "term all",
             "USR3; true",
-            "./stop",
-            "./sigusr1",
+            "/bin/sh",
+            "/bin/sh -c true",
+            "cd /tmp; ./stop",
+            "X=1 ./stop",
             "9 lives",
         ] {
             let command = OnYield::Command(text.to_owned());
@@ -145,6 +160,9 @@ mod tests {
             "sigusr9",
             "USR3",
             "no-such-program",
+            "./no-such-program",
+            "./no-such-program now",
+            "/bin",
         ] {
             assert!(OnYield::parse(text).is_err(), "{text:?}");
         }

@@ -102,7 +102,11 @@ fn rewrite(text: &str, wanted: &BTreeMap<String, Option<String>>) -> Result<Stri
     if rewritten.trim().is_empty() {
         rewritten.push_str(NO_KEYS);
     }
-    Ok(rewritten)
+    match rewritten.strip_prefix(NO_KEYS) {
+        // There are keys again.
+        Some(rest) if !rest.trim().is_empty() => Ok(rest.to_owned()),
+        _ => Ok(rewritten),
+    }
 }
 
 /// Where lines begin.
@@ -176,7 +180,7 @@ mod tests {
         let emptied = edited("A=1\n", &[("A", None)]).unwrap();
         assert_eq!(emptied.text, NO_KEYS);
         let again = edited(&emptied.text, &[("A", Some("1"))]).unwrap();
-        assert_eq!(again.text, format!("{NO_KEYS}A=1\n"));
+        assert_eq!(again.text, "A=1\n");
         assert_eq!(edited("", &[("A", Some("1"))]).unwrap().text, "A=1\n");
     }
 
