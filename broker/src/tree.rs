@@ -21,8 +21,9 @@ use warden::Owner;
 use crate::process::{self, Environment, Stat};
 
 /// How long it is waited for a process that is becoming another program: usually it takes a
-/// millisecond, more where the program is read from a disk, and for ever where that one hangs.
-const EXEC: Duration = Duration::from_millis(100);
+/// millisecond, more on a busy machine or where the program is read from a disk, and for ever where
+/// that one hangs.
+const EXEC: Duration = Duration::from_secs(1);
 const EXEC_PAUSE: Duration = Duration::from_micros(200);
 
 /// So often at most it is looked for those that were started during a look, and so many of them.
