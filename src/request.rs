@@ -411,7 +411,10 @@ fn checked_priority(
     };
     number.map(Priority).ok_or_else(|| {
         let names: Vec<&str> = policy.priorities.keys().map(String::as_str).collect();
-        let detail = format!("must be from 0 to 255, or one of {}", names.join(", "));
+        let detail = match names.as_slice() {
+            [] => "must be from 0 to 255; the policy has no names".to_owned(),
+            names => format!("must be from 0 to 255, or one of {}", names.join(", ")),
+        };
         RequestError::invalid("priority", detail)
     })
 }
