@@ -180,7 +180,7 @@ pub enum Change {
     Disconnected(Arc<Waiter>),
     /// A waiter came back.
     Rejoined(Arc<Waiter>),
-    /// A client took up its lease: it has another owner, or lives longer from here on.
+    /// A lease has another owner.
     Adopted(Arc<Lease>),
     /// A waiter became a lease.
     Granted {

@@ -100,12 +100,10 @@ pub(crate) struct Stat<'a> {
 /// What there is of a process's environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Environment {
-    /// It has no memory at all: a part of the kernel, or on its way out.
+    /// None: it was given none, has no memory any more, or is a part of the kernel.
     None,
     /// The process is becoming another program, whose environment is not in place yet.
     InExec,
-    /// It was given nothing, or is at the last step of becoming another program.
-    Empty,
     /// It is there to be read.
     InPlace,
 }
@@ -118,17 +116,18 @@ impl<'a> Stat<'a> {
         let (head, rest) = stat.rsplit_once(')')?;
         let (_, name) = head.split_once('(')?;
         let mut fields = rest.split_whitespace();
-        // Field 3; then 4, 20, 22, 23, 50 and 51, as proc_pid_stat(5) counts them.
+        // Field 3; then 4, 20, 22, 23, 26, 50 and 51, as proc_pid_stat(5) counts them.
         let state = fields.next()?;
         let parent = fields.next()?.parse().ok()?;
         let threads: u32 = fields.nth(15)?.parse().ok()?;
         let start = fields.nth(1)?.parse().ok()?;
         let has_memory = fields.next()? != "0";
-        let environment = match (has_memory, fields.nth(26), fields.next()) {
-            (false, ..) | (_, _, None) => Environment::None,
-            (_, _, Some("0")) => Environment::InExec,
-            (_, from, to) if from == to => Environment::Empty,
-            _ => Environment::InPlace,
+        // Where its code begins is the last that is known of a new program (`load_elf_binary`).
+        let is_loaded = fields.nth(2)? != "0";
+        let environment = match (fields.nth(23), fields.next()) {
+            _ if has_memory && !is_loaded => Environment::InExec,
+            (Some(from), Some(to)) if has_memory && from != to => Environment::InPlace,
+            _ => Environment::None,
         };
         let has_ended = state == "X" || state == "Z" && threads <= 1;
         (!has_ended).then_some(Self {
@@ -147,7 +146,7 @@ mod tests {
     #[test]
     fn the_start_is_found_behind_any_name() {
         let status = "Name:\tx\nTgid:\t7\nUid:\t1000\t0\t0\t0\n";
-        let tail = "1 7 7 0 -1 4194304 1 0 0 0 1 2 0 0 20 0 1 0 4242 1000 5";
+        let tail = "1 7 7 0 -1 4194304 1 0 0 0 1 2 0 0 20 0 1 0 4242 1000 5 9 1 2 3";
         let stat = format!("7 (a) S (b) R {tail}");
         let expected = Process {
             start: 4242,

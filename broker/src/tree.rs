@@ -47,7 +47,10 @@ pub struct Member {
 
 /// All processes of this host, each as it was at some instant of one look.
 #[derive(Debug, Default)]
-pub struct Census(HashMap<u32, Member>);
+pub struct Census {
+    all: HashMap<u32, Member>,
+    is_whole: bool,
+}
 
 impl Census {
     /// Looks at all. `marks_since` says from which start time on their marks are read, where
@@ -58,11 +61,12 @@ impl Census {
     /// Where there is no `/proc` to be read.
     pub fn take(marks_since: Option<u64>) -> io::Result<Self> {
         let mut census = Self::default();
+        let deadline = Instant::now() + EXEC;
         let mut newest = newest_number();
         for entry in fs::read_dir("/proc")? {
             let name = entry?.file_name();
             if let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) {
-                census.look_at(pid, marks_since);
+                census.look_at(pid, marks_since, deadline);
             }
         }
         // Names are read many at a time: one that ends before it is looked at, and has started
@@ -70,23 +74,32 @@ impl Census {
         for _ in 0..CHASES {
             let before = std::mem::replace(&mut newest, newest_number());
             let (Some(before), Some(newest)) = (before, newest) else {
+                // Where the kernel tells no number there is no more to be known.
+                census.is_whole = true;
                 break;
             };
-            // Once round, numbers are low again: those are left to the next look.
-            if newest <= before {
+            census.is_whole = newest == before;
+            // Once round, numbers are low again: the next look is as good.
+            if newest <= before || newest - before > CHASED {
                 break;
             }
-            for pid in before.max(newest.saturating_sub(CHASED))..newest {
+            for pid in before + 1..=newest {
                 // Threads are numbered with the processes.
-                if let Ok(Some(_)) = process::look(pid + 1) {
-                    census.look_at(pid + 1, marks_since);
+                if let Ok(Some(_)) = process::look(pid) {
+                    census.look_at(pid, marks_since, deadline);
                 }
             }
         }
         Ok(census)
     }
 
-    fn look_at(&mut self, pid: u32, marks_since: Option<u64>) {
+    /// Whether nobody can have escaped it by starting another and ending meanwhile.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    fn look_at(&mut self, pid: u32, marks_since: Option<u64>, deadline: Instant) {
         // Who cannot be looked at is nobody that we could do anything about.
         let Ok(Some(stat)) = process::read(pid, "stat") else {
             return;
@@ -101,25 +114,25 @@ impl Census {
             start: stat.start,
             parent: stat.parent,
             name: stat.name.to_owned(),
-            mark: may_be_marked.then(|| mark_of(pid)).flatten(),
+            mark: may_be_marked.then(|| mark_by(pid, deadline)).flatten(),
         };
-        self.0.insert(pid, member);
+        self.all.insert(pid, member);
     }
 
     /// Everyone.
     pub fn all(&self) -> impl Iterator<Item = &Member> {
-        self.0.values()
+        self.all.values()
     }
 
     /// One of them.
     #[must_use]
     pub fn get(&self, pid: u32) -> Option<&Member> {
-        self.0.get(&pid)
+        self.all.get(&pid)
     }
 
     /// Those that carry an owner's mark, but for that one itself.
     pub fn marked(&self, owner: Owner) -> impl Iterator<Item = &Member> {
-        let all = self.0.values();
+        let all = self.all.values();
         all.filter(move |member| member.mark == Some(owner) && !member.is(owner))
     }
 
@@ -130,7 +143,7 @@ impl Census {
         left_out: impl Fn(&Member) -> bool,
     ) -> Vec<&'a Member> {
         let mut children: HashMap<u32, Vec<&Member>> = HashMap::new();
-        for member in self.0.values() {
+        for member in self.all.values() {
             children.entry(member.parent).or_default().push(member);
         }
         let mut found = Vec::new();
@@ -165,8 +178,11 @@ fn newest_number() -> Option<u32> {
 /// long as the process is becoming another program, and [`EXEC`] at most.
 #[must_use]
 pub fn mark_of(pid: u32) -> Option<Owner> {
-    let began = Instant::now();
-    let mut was_empty = false;
+    mark_by(pid, Instant::now() + EXEC)
+}
+
+/// The same until this moment at most.
+fn mark_by(pid: u32, deadline: Instant) -> Option<Owner> {
     loop {
         let environment = process::environment(pid).ok()??;
         if !environment.is_empty() {
@@ -174,15 +190,11 @@ pub fn mark_of(pid: u32) -> Option<Owner> {
         }
         let stat = process::read(pid, "stat").ok()??;
         let state = Stat::parse(&String::from_utf8_lossy(&stat))?.environment;
-        let is_empty = state == Environment::Empty;
-        if state == Environment::None || (is_empty && was_empty) || began.elapsed() >= EXEC {
+        if state == Environment::None || Instant::now() >= deadline {
             return None;
         }
-        was_empty = is_empty;
-        if state != Environment::InPlace {
-            // Nobody tells when it is through.
-            thread::sleep(EXEC_PAUSE);
-        }
+        // Nobody tells when it is through.
+        thread::sleep(EXEC_PAUSE);
     }
 }
 
@@ -319,7 +331,10 @@ mod tests {
     fn descendants_are_followed_but_not_past_one_left_out() {
         let tree = [(2, 1), (3, 2), (4, 3), (5, 3), (6, 1), (7, 7)];
         let tree = tree.map(|(pid, parent)| (pid, member(pid, parent)));
-        let census = Census(tree.into());
+        let census = Census {
+            all: tree.into(),
+            is_whole: true,
+        };
         let pids = |roots: &[u32], left_out: u32| {
             let roots = roots.iter().filter_map(|pid| census.get(*pid));
             let found = census.with_descendants(roots, |member| member.pid == left_out);

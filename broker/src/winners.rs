@@ -44,7 +44,6 @@ impl Winners {
             place,
             sharing,
             done: BTreeMap::new(),
-            has_seen_all: false,
             complaint: None,
         };
         thread::Builder::new()
@@ -63,8 +62,6 @@ struct Work {
     sharing: Arc<Sharing>,
     /// Files that need not be looked at again as they are.
     done: BTreeMap<PathBuf, Stamp>,
-    /// What lies there now came while this broker ran.
-    has_seen_all: bool,
     /// What was last said of what cannot be done, so that it is said once.
     complaint: Option<String>,
 }
@@ -106,9 +103,6 @@ impl Work {
             }
             match promotions.promote(path, &*self.sharing) {
                 Ok(ack) => tell(&ack),
-                Err(error @ PromotionError::Repeated { .. }) if self.has_seen_all => {
-                    tracing::warn!(%error, file = %path.display(), "a winner is not taken");
-                }
                 // It was promoted, or taken away, before it was looked at here.
                 Err(PromotionError::Repeated { .. } | PromotionError::Missing { .. }) => {}
                 Err(PromotionError::Unfinished { .. }) => {
@@ -120,7 +114,6 @@ impl Work {
             self.done.insert(path.clone(), *stamp);
         }
         self.complaint = None;
-        self.has_seen_all = true;
         Ok(all)
     }
 

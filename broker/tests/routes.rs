@@ -320,7 +320,7 @@ async fn a_poll_is_granted_and_looked_at() {
         (&json!("ended"), &json!("released"))
     );
     // Whichever way its client heard of it, a lease lives for its ttl from then on.
-    for (wait, ttl_ms) in [(false, 2_000), (false, 60_000), (true, 60_000)] {
+    for (wait, ttl_ms) in [(false, 8_000), (false, 60_000), (true, 60_000)] {
         let free = json!({"client": "q", "wait": wait, "ttl_ms": ttl_ms});
         let granted = stand.lock(free).await;
         assert_eq!(granted.status, 200, "granted at once");

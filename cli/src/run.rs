@@ -19,7 +19,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use rustix::process::Signal;
-use warden::wire::{GpuStatus, Granted, LockBody, RenewBody, Status};
+use warden::wire::{GpuStatus, Granted, LockBody, RenewBody};
 use warden::{Code, GpuId, Owner, RequestId};
 use warden_client::owner::{is_owner_unknown, own_by_nobody, this_process};
 use warden_client::{Address, Client, Error, Lease};
@@ -91,10 +91,8 @@ enum Queued {
 
 impl Session<'_> {
     async fn queue(&mut self, mut body: LockBody) -> Result<Queued, Error> {
-        // Also finds out, before anything waits, whether there is a broker that lets us in.
-        let status = self.client.status().await?;
         if let Some(id) = &body.request_id
-            && let Some(other) = self.held_by_another(id, &status).await
+            && let Some(other) = self.held_by_another(id).await
         {
             self.progress.say(format_args!(
                 "the request {id} is granted already, and process {other} runs under it; take \
@@ -102,7 +100,8 @@ impl Session<'_> {
             ));
             return Ok(Queued::Ended(Exit::NeverRan));
         }
-        let gpus = status.gpus;
+        // Also finds out, before anything waits, whether there is a broker that lets us in.
+        let gpus = self.client.status().await?.gpus;
         let waited = match self.wait(&body).await {
             Err(error) if is_owner_unknown(&error) && self.is_over_tcp() => {
                 self.progress.say(
@@ -132,10 +131,12 @@ impl Session<'_> {
         Ok(Queued::Lease(Box::new(lease), gpus))
     }
 
-    /// The process that lives and has what this request became. A client that was started anew
-    /// takes its lease over by the same id; two at once would be on one GPU together.
-    async fn held_by_another(&self, id: &RequestId, status: &Status) -> Option<u32> {
+    /// The process that lives and has what this request became. By the contract whoever comes with
+    /// an id of a lease takes it over, which for a run that is there already is a mistake. Two that
+    /// start in the same moment are not told apart.
+    async fn held_by_another(&self, id: &RequestId) -> Option<u32> {
         let held = self.client.request(id).await.ok()?.lease?;
+        let status = self.client.status().await.ok()?;
         let mut leases = status.leases.iter();
         let pid = leases.find(|lease| lease.lease_id == held.lease_id)?.pid?;
         let lives = Path::new("/proc").join(pid.to_string()).exists();

@@ -123,7 +123,7 @@ fn what_a_killed_run_left_is_ended_though_it_moves_from_process_to_process() {
     let beats = folder.path().join("beats");
     // Each of them lives for some milliseconds, like one look at all processes.
     let command = r#"
-        n=5000
+        n=1500
         hop() {
             [ $n -gt 0 ] || exit
             n=$((n - 1))

@@ -69,17 +69,15 @@ impl Arbiter {
             Fact::Disconnected { request_id } => self.disconnected(at, request_id),
             Fact::Rejoined(joined) => self.joined(at, joined),
             Fact::Attached(joined) => {
-                let before_ms = self.deadline_of(&joined.request_id);
-                let change = self.joined(at, joined)?;
-                put_off(before_ms, change)
+                self.joined(at, joined);
+                None
             }
             Fact::Looked {
                 request_id,
                 connection,
             } => {
-                let before_ms = self.deadline_of(request_id);
-                let change = self.looked(at, request_id, *connection)?;
-                put_off(before_ms, change)
+                self.looked(at, request_id, *connection);
+                None
             }
             Fact::Granted {
                 request_id,
@@ -266,26 +264,18 @@ impl Arbiter {
         }
     }
 
-    fn looked(&mut self, at: Now, id: &RequestId, connection: Connection) -> Option<Change> {
-        match self.memory.request(id)? {
-            Whereabouts::Waiting(seat) => {
+    fn looked(&mut self, at: Now, id: &RequestId, connection: Connection) {
+        match self.memory.request(id) {
+            Some(Whereabouts::Waiting(seat)) => {
                 self.set_gone_at(seat, Some(at.clock_ms + super::LOOK_MS));
-                self.queue.waiter_mut(seat)?.connection = Some(connection);
-                None
+                if let Some(waiter) = self.queue.waiter_mut(seat) {
+                    waiter.connection = Some(connection);
+                }
             }
-            Whereabouts::Leased(token) => {
-                let lease = self.change_lease(token, |lease| deliver(at, lease, connection))?;
-                Some(Change::Adopted(Arc::clone(lease)))
+            Some(Whereabouts::Leased(token)) => {
+                self.change_lease(token, |lease| deliver(at, lease, connection));
             }
-            Whereabouts::Ended(_) => None,
-        }
-    }
-
-    /// Of the lease that a request became.
-    fn deadline_of(&self, id: &RequestId) -> Option<u64> {
-        match self.memory.request(id)? {
-            Whereabouts::Leased(token) => Some(self.leases.get(&token)?.deadline_ms),
-            Whereabouts::Waiting(_) | Whereabouts::Ended(_) => None,
+            _ => {}
         }
     }
 
@@ -457,14 +447,6 @@ impl Arbiter {
             place,
             holders: holders.to_vec(),
         })
-    }
-}
-
-/// What is told where a client comes by: that its lease lives longer now, and no more.
-fn put_off(before_ms: Option<u64>, change: Change) -> Option<Change> {
-    match &change {
-        Change::Adopted(lease) if Some(lease.deadline_ms) != before_ms => Some(change),
-        _ => None,
     }
 }
 

@@ -256,6 +256,11 @@ impl Arbiter {
         lease: &Lease,
         rfc3339: &dyn Fn(u64) -> String,
     ) -> LeaseStatus {
+        // Whoever has not heard of it yet has it for its ttl from when it does.
+        let expires_in_ms = match lease.undelivered {
+            true => lease.request.ttl_ms,
+            false => lease.deadline_ms.saturating_sub(now.clock_ms),
+        };
         LeaseStatus {
             lease_id: lease.id(),
             client: lease.request.client.to_string(),
@@ -268,7 +273,7 @@ impl Arbiter {
             granted_at: rfc3339(lease.granted.wall_ms),
             held_ms: now.clock_ms.saturating_sub(lease.granted.clock_ms),
             ttl_ms: lease.request.ttl_ms,
-            expires_in_ms: lease.deadline_ms.saturating_sub(now.clock_ms),
+            expires_in_ms,
             yield_asked: lease.asked.is_some(),
         }
     }

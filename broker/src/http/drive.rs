@@ -150,6 +150,9 @@ impl Future for Drive {
         if this.parking && this.line.is_at_rest() {
             return Poll::Ready(End::Parked);
         }
+        if this.line.is_spent() {
+            return Poll::Ready(End::Closed);
+        }
         if this.line.is_unwatched() && this.poll_hung_up(cx).is_ready() {
             return Poll::Ready(End::Closed);
         }

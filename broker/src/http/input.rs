@@ -79,6 +79,7 @@ async fn collect(head: &Parts, body: axum::body::Body) -> Result<Bytes, Failure>
         return Err(body_too_large());
     }
     let collected = tokio::select! {
+        biased;
         collected = timeout(BODY_TIMEOUT, collect_all(body, too_large)) => collected,
         () = last_moment(head) => return Err(Failure::shutting_down()),
     };

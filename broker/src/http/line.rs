@@ -109,6 +109,11 @@ impl Line {
         !self.broken_off.load(Ordering::Relaxed) && (is_idle || self.owed().is_some())
     }
 
+    /// It is idle, and nothing more can be made of what comes.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.broken_off.load(Ordering::Relaxed) && self.phase().0 == Phase::Idle
+    }
+
     /// The request that is being answered was not read to its end, and never will be.
     pub(crate) fn break_off(&self) {
         self.broken_off.store(true, Ordering::Relaxed);

@@ -55,23 +55,25 @@ pub(super) async fn end_orphans(owner: Owner, lookout: &Lookout) -> Option<Known
     Some(left)
 }
 
-/// Ends those that a look finds and waits for their end; says whether there were any but those that
-/// are left already. Whoever does not end is left.
+/// Ends those that a look finds and waits for their end; says whether to look again, since there were
+/// any but those that are left already, or may have been. Whoever does not end is left.
 async fn end_those(owner: Owner, lookout: &Lookout, left: &mut Known) -> bool {
     let mut stopped = Vec::new();
+    let mut saw_all = false;
     // All stand still before the first is ended: a child whose parent has ended is anybody's, and
     // its environment need not be the one that it was given.
     for _ in 0..STOPS {
         let census = lookout.look(owner.start).await;
         let mut new = orphans(&census, owner);
         new.retain(|orphan| left.insert((orphan.pid, orphan.start)));
-        if new.is_empty() {
+        saw_all = census.is_whole();
+        if new.is_empty() && saw_all {
             break;
         }
         let stop_all = move || new.into_iter().map(stop).collect::<Vec<_>>();
         stopped.extend(spawn_blocking(stop_all).await.unwrap_or_default());
     }
-    let any = !stopped.is_empty();
+    let look_again = !stopped.is_empty() || !saw_all;
     let mut ends: FuturesUnordered<_> = stopped
         .into_iter()
         .filter_map(|(orphan, held)| {
@@ -87,7 +89,7 @@ async fn end_those(owner: Owner, lookout: &Lookout, left: &mut Known) -> bool {
     while let Some(orphan) = ends.next().await {
         left.remove(&orphan);
     }
-    any
+    look_again
 }
 
 /// Those that carry an owner's mark and all that descend from them, whatever it carries; but for
@@ -150,7 +152,7 @@ pub(super) async fn all_gone(owner: Owner, mut known: Known, lookout: &Lookout) 
             known.extend(end_orphans(owner, lookout).await.unwrap_or_default());
             continue;
         }
-        if family.is_empty() {
+        if family.is_empty() && census.is_whole() {
             return;
         }
         // One whose parent ends is its child no more; it was, once seen.
