@@ -63,6 +63,7 @@ fn contend(client: &Client, seen: &Seen, me: usize) {
         assert!(granted.token > last, "{granted:?} after {last}");
         last = granted.token;
         seen.holds(&granted, me);
+        // The work that the lease is for.
         thread::sleep(Duration::from_millis(2));
         seen.gives_back(&granted);
         client.unlock(&granted.lease_id, granted.token).unwrap();

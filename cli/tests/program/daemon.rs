@@ -159,6 +159,7 @@ impl Daemon {
                 return module;
             }
             assert!(Instant::now() < deadline, "still {module:?}");
+            // No event tells of a module: it is asked as a client would ask it.
             std::thread::sleep(Duration::from_millis(10));
         }
     }

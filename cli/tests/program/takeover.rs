@@ -154,6 +154,7 @@ fn a_hangup_reloads_all() {
         broker.install(&[round; 2]);
         for _ in 0..5 {
             broker.process.signal(Signal::HUP);
+            // Each round meets another moment of the reload before.
             std::thread::sleep(Duration::from_millis(u64::from(round) * 3));
         }
     }
@@ -186,6 +187,7 @@ fn a_signal_that_comes_on_the_way_ends_it_well() {
             .unwrap();
         // Until the copy is there that is about to run.
         until("copied", || broker.data("programs").exists());
+        // Each delay meets another moment of the reload.
         std::thread::sleep(Duration::from_millis(delay_ms));
         broker.process.signal(Signal::TERM);
         assert_eq!(broker.process.code(), 0, "after {delay_ms} ms");

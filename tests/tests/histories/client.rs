@@ -69,6 +69,7 @@ pub fn run(options: &Options) -> Result<()> {
             }
             match actor.next() {
                 Act::End => return Ok(()),
+                // Its own pace, drawn by chance.
                 Act::Rest(rest) => tokio::time::sleep(rest).await,
                 Act::Send(call, hang_up) => {
                     let (at, sent) = (clock::now(), call.clone());
