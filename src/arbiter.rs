@@ -7,7 +7,7 @@
 //!
 //! - `decide`, `due`, `serve`, `yields` and `drain` hold the rules, `apply` and `rebuild` the
 //!   changes of the state.
-//! - `queue`, `front`, `line` and `timers` are the orders in which the state is kept, so that no
+//! - `queue`, `front`, `line`, `soonest` and `timers` are the orders in which the state is kept, so that no
 //!   command looks at the waiters one by one.
 //! - `memory` knows what became of requests and leases, `image` is the state as plain data,
 //!   `view` what the outside sees of it.
@@ -26,6 +26,7 @@ mod queue;
 mod rebuild;
 mod salvage;
 mod serve;
+mod soonest;
 mod timers;
 mod view;
 mod yields;
@@ -38,7 +39,7 @@ use self::memory::{Memory, Whereabouts};
 use self::pause::Suspended;
 use self::queue::Queue;
 use self::serve::Served;
-use self::timers::Timers;
+use self::timers::{SeatTimers, Timers};
 use self::yields::Looks;
 use crate::command::{Command, Now, Refusal, Reply};
 use crate::event::{Change, Drain, Event, Lease, Waiter};
@@ -86,9 +87,9 @@ pub struct Arbiter {
     /// When drains are over, by token.
     drain_timers: Timers,
     /// When waiters are given up, by seat.
-    gone_timers: Timers,
+    gone_timers: SeatTimers,
     /// When waiters time out, by seat.
-    timeout_timers: Timers,
+    timeout_timers: SeatTimers,
     next_token: u64,
     next_arrival: u64,
     revision: u64,
@@ -118,8 +119,8 @@ impl Default for Arbiter {
             lease_timers: Timers::default(),
             take_timers: Timers::default(),
             drain_timers: Timers::default(),
-            gone_timers: Timers::default(),
-            timeout_timers: Timers::default(),
+            gone_timers: SeatTimers::default(),
+            timeout_timers: SeatTimers::default(),
             next_token: 1,
             next_arrival: 1,
             revision: 0,

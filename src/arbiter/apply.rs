@@ -14,11 +14,6 @@ use crate::id::{LeaseId, RequestId};
 use crate::request::{Operation, Request};
 use crate::wire::Outcome;
 
-/// A number of the counter that a fact is stamped with, as it is used for timers.
-fn timer(seat: Seat) -> u64 {
-    u64::from(seat)
-}
-
 impl Arbiter {
     /// Takes a fact in; it must be the next that [`Self::decide`] gave, or the next in the
     /// journal. Says what it changed. A fact about something that is not there, which neither of
@@ -186,9 +181,9 @@ impl Arbiter {
         let usable = shape.usable(&self.devices);
         let max_bypass = self.policy.max_bypass;
         let seat = self.queue.insert(waiter, record, shape, usable, max_bypass);
-        self.timeout_timers.set(times_out_at_ms, timer(seat));
+        self.timeout_timers.set(times_out_at_ms, seat);
         if let Some(gone_at_ms) = gone_at_ms {
-            self.gone_timers.set(gone_at_ms, timer(seat));
+            self.gone_timers.set(gone_at_ms, seat);
         }
         self.memory.waits(record, seat);
     }
@@ -196,10 +191,9 @@ impl Arbiter {
     /// Takes a waiter out of the queue, with its timers.
     fn unseat(&mut self, seat: Seat) -> Option<(Arc<Waiter>, Record)> {
         let (waiter, record) = self.queue.remove(seat)?;
-        self.timeout_timers
-            .unset(waiter.times_out_at_ms(), timer(seat));
-        if let Some(gone_at_ms) = waiter.gone_at_ms {
-            self.gone_timers.unset(gone_at_ms, timer(seat));
+        self.timeout_timers.unset(seat);
+        if waiter.gone_at_ms.is_some() {
+            self.gone_timers.unset(seat);
         }
         Some((waiter, record))
     }
@@ -226,11 +220,11 @@ impl Arbiter {
         let Some(waiter) = self.queue.waiter_mut(seat) else {
             return;
         };
-        if let Some(before_ms) = std::mem::replace(&mut waiter.gone_at_ms, gone_at_ms) {
-            self.gone_timers.unset(before_ms, timer(seat));
+        if std::mem::replace(&mut waiter.gone_at_ms, gone_at_ms).is_some() {
+            self.gone_timers.unset(seat);
         }
         if let Some(gone_at_ms) = gone_at_ms {
-            self.gone_timers.set(gone_at_ms, timer(seat));
+            self.gone_timers.set(gone_at_ms, seat);
         }
     }
 
@@ -398,8 +392,7 @@ impl Arbiter {
             held_ms,
         };
         if let Some(record) = self.memory.end_lease(token, ended_lease) {
-            let id = lease.request_id.clone();
-            self.memory.end_request(record, id, ended, named);
+            self.memory.end_request(record, ended, named);
         }
         Some(Change::LeaseEnded {
             lease,
@@ -440,7 +433,7 @@ impl Arbiter {
             waited_ms,
         };
         let named = waiter.request.id.is_some();
-        self.memory.end_request(record, id.clone(), ended, named);
+        self.memory.end_request(record, ended, named);
         Some(Change::WaiterEnded {
             waiter,
             outcome,

@@ -2,7 +2,6 @@
 
 use super::Arbiter;
 use super::queue::Seat;
-use super::timers::Timers;
 use crate::command::Now;
 use crate::event::Fact;
 use crate::wire::Outcome;
@@ -35,7 +34,7 @@ impl Arbiter {
         if let Some((at_ms, seat)) = timeout
             && at_ms <= now.clock_ms
         {
-            let ended = self.waiter_ended(u32::try_from(seat).ok()?, Outcome::TimedOut)?;
+            let ended = self.waiter_ended(seat, Outcome::TimedOut)?;
             return Some(ended.into());
         }
         self.next_yield(now).map(Due::from)
@@ -79,7 +78,7 @@ impl Arbiter {
         }
         if gone_ms == first_ms {
             let (_, seat) = self.gone_timers.first()?;
-            return self.waiter_ended(u32::try_from(seat).ok()?, Outcome::ClientGone);
+            return self.waiter_ended(seat, Outcome::ClientGone);
         }
         if doubt_ms == first_ms {
             return Some(Fact::Trusted);
@@ -117,16 +116,16 @@ impl Arbiter {
     }
 
     fn first_timer_ms(&self) -> u64 {
-        let timers = [&self.drain_timers, &self.gone_timers, &self.timeout_timers];
         let resumed_ms = self.resume_until_ms.unwrap_or(u64::MAX);
-        timers
-            .map(Timers::first_ms)
-            .into_iter()
-            .chain([
-                self.first_expiry_ms(),
-                self.first_take_ms(),
-                self.doubt_ends_ms(),
-            ])
-            .fold(resumed_ms, u64::min)
+        [
+            self.drain_timers.first_ms(),
+            self.gone_timers.first_ms(),
+            self.timeout_timers.first_ms(),
+            self.first_expiry_ms(),
+            self.first_take_ms(),
+            self.doubt_ends_ms(),
+        ]
+        .into_iter()
+        .fold(resumed_ms, u64::min)
     }
 }

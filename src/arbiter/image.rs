@@ -73,7 +73,9 @@ impl Arbiter {
             leases: self.leases().cloned().collect(),
             draining: self.draining().cloned().collect(),
             waiters,
-            ended_requests: requests.cloned().collect(),
+            ended_requests: requests
+                .map(|(id, ended)| (id.clone(), ended.clone()))
+                .collect(),
             ended_leases: leases
                 .map(|(token, ended)| (token, ended.clone()))
                 .collect(),
@@ -105,8 +107,8 @@ impl From<Image> for Arbiter {
             ..Self::default()
         };
         for (id, ended) in image.ended_requests {
-            let record = arbiter.memory.begin(id.clone());
-            arbiter.memory.end_request(record, id, ended, true);
+            let record = arbiter.memory.begin(id);
+            arbiter.memory.end_request(record, ended, true);
         }
         for (token, ended) in image.ended_leases {
             arbiter.memory.end_lease(token, ended);

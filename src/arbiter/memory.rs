@@ -1,8 +1,10 @@
 //! What became of each request and lease: where a live one is, and how the last ones ended.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
 use super::queue::Seat;
@@ -56,17 +58,28 @@ impl PartialEq for Record {
     }
 }
 
+/// A request that is remembered.
+#[derive(Clone, Debug)]
+struct Known {
+    id: RequestId,
+    /// Of the id: to be forgotten it need not be read again, long after anybody named it.
+    hash: u64,
+    whereabouts: Whereabouts,
+}
+
 /// Finds requests by id and ended leases by token. The hash table is never iterated for a
 /// decision: its hasher is seeded anew in each process, since clients choose the ids.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Memory {
-    numbers: HashMap<RequestId, Record, RandomState>,
-    records: Vec<Whereabouts>,
+    hasher: RandomState,
+    /// By the hash of their ids.
+    numbers: HashTable<Record>,
+    records: Vec<Known>,
     unused: Vec<Record>,
     /// Live leases by token.
     leased: BTreeMap<u64, Record>,
     /// By their number, from `forgotten` on.
-    ended_requests: VecDeque<(RequestId, EndedRequest)>,
+    ended_requests: VecDeque<(Record, EndedRequest)>,
     /// How many ended requests are remembered no more.
     forgotten: u64,
     leases: BTreeMap<u64, EndedLease>,
@@ -76,46 +89,63 @@ pub(super) struct Memory {
 
 impl PartialEq for Memory {
     fn eq(&self, other: &Self) -> bool {
-        let known = |id: &RequestId| self.request(id) == other.request(id);
+        let known = |record: &Record| {
+            let known = self.known(*record);
+            known.is_some_and(|known| Some(known.whereabouts) == other.request(&known.id))
+        };
         self.numbers.len() == other.numbers.len()
-            && self.numbers.keys().all(known)
-            && self.ended_requests == other.ended_requests
+            && self.numbers.iter().all(known)
+            && self.ended_requests().eq(other.ended_requests())
             && self.leases == other.leases
             && self.ended_leases == other.ended_leases
     }
 }
 
 impl Memory {
-    fn whereabouts(&self, record: Record) -> Option<Whereabouts> {
-        self.records.get(record.0 as usize).copied()
+    fn known(&self, record: Record) -> Option<&Known> {
+        self.records.get(record.0 as usize)
     }
 
     pub(super) fn request(&self, id: &RequestId) -> Option<Whereabouts> {
-        self.whereabouts(self.record(id)?)
+        let is_named_so = |record: &Record| {
+            let known = self.known(*record);
+            known.is_some_and(|known| known.id == *id)
+        };
+        let record = self.numbers.find(self.hasher.hash_one(id), is_named_so)?;
+        Some(self.known(*record)?.whereabouts)
     }
 
-    pub(super) fn record(&self, id: &RequestId) -> Option<Record> {
-        self.numbers.get(id).copied()
-    }
-
-    /// A request begins; where it is has to be said next.
+    /// A request that is not known yet begins; where it is has to be said next.
     pub(super) fn begin(&mut self, id: RequestId) -> Record {
-        let nowhere = Whereabouts::Waiting(Seat::MAX);
+        let hash = self.hasher.hash_one(&id);
+        let begun = Known {
+            id,
+            hash,
+            whereabouts: Whereabouts::Waiting(Seat::MAX),
+        };
         let record = match self.unused.pop() {
-            Some(record) => record,
+            Some(record) => {
+                self.records[record.0 as usize] = begun;
+                record
+            }
             None => {
-                self.records.push(nowhere);
+                self.records.push(begun);
                 Record((self.records.len() - 1) as u32)
             }
         };
-        self.put(record, nowhere);
-        self.numbers.insert(id, record);
+        let Self {
+            numbers, records, ..
+        } = self;
+        let id = &records[record.0 as usize].id;
+        let is_named_so = |other: &Record| records[other.0 as usize].id == *id;
+        let hash_of = |other: &Record| records[other.0 as usize].hash;
+        numbers.entry(hash, is_named_so, hash_of).insert(record);
         record
     }
 
     fn put(&mut self, record: Record, whereabouts: Whereabouts) {
-        if let Some(place) = self.records.get_mut(record.0 as usize) {
-            *place = whereabouts;
+        if let Some(known) = self.records.get_mut(record.0 as usize) {
+            known.whereabouts = whereabouts;
         }
     }
 
@@ -129,41 +159,39 @@ impl Memory {
     }
 
     /// A waiter is over; it is remembered if the client named it.
-    pub(super) fn end_request(
-        &mut self,
-        record: Record,
-        id: RequestId,
-        ended: EndedRequest,
-        named: bool,
-    ) {
+    pub(super) fn end_request(&mut self, record: Record, ended: EndedRequest, named: bool) {
         if !named {
-            self.forget(&id);
+            self.forget(record);
             return;
         }
         let number = self.forgotten + self.ended_requests.len() as u64;
         self.put(record, Whereabouts::Ended(number));
-        self.ended_requests.push_back((id, ended));
+        self.ended_requests.push_back((record, ended));
         if self.ended_requests.len() > REMEMBERED
             && let Some((oldest, _)) = self.ended_requests.pop_front()
         {
             self.forgotten += 1;
-            self.forget(&oldest);
+            self.forget(oldest);
         }
     }
 
-    fn forget(&mut self, id: &RequestId) {
-        self.unused.extend(self.numbers.remove(id));
+    fn forget(&mut self, record: Record) {
+        let Some(hash) = self.known(record).map(|known| known.hash) else {
+            return;
+        };
+        let is_it = |other: &Record| other.0 == record.0;
+        let found = self.numbers.find_entry(hash, is_it).ok();
+        self.unused.extend(found.map(|entry| entry.remove().0));
     }
 
     /// The request that ended just now is remembered no more, so that its id names nothing.
     pub(super) fn forget_last_ended(&mut self, id: &RequestId) {
-        if self
-            .ended_requests
-            .back()
-            .is_some_and(|(last, _)| last == id)
+        let last = self.ended_requests.back().map(|(record, _)| *record);
+        if let Some(record) = last
+            && self.known(record).is_some_and(|known| known.id == *id)
         {
             self.ended_requests.pop_back();
-            self.forget(id);
+            self.forget(record);
         }
     }
 
@@ -190,8 +218,10 @@ impl Memory {
     }
 
     /// Ended requests, the oldest first.
-    pub(super) fn ended_requests(&self) -> impl Iterator<Item = &(RequestId, EndedRequest)> {
-        self.ended_requests.iter()
+    pub(super) fn ended_requests(&self) -> impl Iterator<Item = (&RequestId, &EndedRequest)> {
+        self.ended_requests
+            .iter()
+            .filter_map(|(record, ended)| Some((&self.known(*record)?.id, ended)))
     }
 
     /// Ended leases, the oldest first.

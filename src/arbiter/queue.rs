@@ -15,6 +15,7 @@ use foldhash::fast::FixedState;
 use super::front::{Front, Turn};
 use super::line::Line;
 use super::memory::Record;
+use super::soonest::{Positions, Soonest};
 use crate::event::Waiter;
 use crate::fit::{Shape, Which};
 
@@ -81,18 +82,14 @@ type GroupKey = (u64, bool);
 pub(super) struct Group {
     pub(super) usable: u64,
     pub(super) model_load: bool,
-    /// The earliest arrival in `here`.
-    first_here: u64,
     /// Those that an answer would reach now and that are not overdue, by arrival.
-    here: BTreeMap<u64, Seat>,
+    here: Soonest,
     /// The overdue ones, by arrival.
-    overdue: BTreeMap<u64, Seat>,
+    overdue: Soonest,
     /// The overdue ones whose connection is broken.
-    overdue_away: BTreeMap<u64, Seat>,
+    overdue_away: Soonest,
     members: u32,
 }
-
-const NO_ARRIVAL: u64 = u64::MAX;
 
 /// Things by number, found by key; a number is used again once its thing is done with.
 #[derive(Clone, Debug, PartialEq)]
@@ -147,6 +144,8 @@ pub(super) struct Queue {
     unused: Vec<Seat>,
     classes: Interned<ClassKey, Class>,
     groups: Interned<GroupKey, Group>,
+    /// Where waiters stand in those of their group.
+    positions: Positions,
     /// Those that are not overdue, by priority.
     lines: BTreeMap<u8, Line>,
     /// The overdue ones by arrival, connected or not.
@@ -298,13 +297,13 @@ impl Queue {
         };
         let (arrival, here) = (seated.arrival(), seated.here);
         let group = &mut self.groups.things[seated.group as usize];
+        let positions = &mut self.positions;
         match (seated.overdue, here) {
-            (true, true) => drop(group.overdue.insert(arrival, seat)),
-            (true, false) => drop(group.overdue_away.insert(arrival, seat)),
+            (true, true) => group.overdue.insert(arrival, seat, positions),
+            (true, false) => group.overdue_away.insert(arrival, seat, positions),
             (false, here) => {
                 if here {
-                    group.here.insert(arrival, seat);
-                    group.first_here = group.first_here.min(arrival);
+                    group.here.insert(arrival, seat, positions);
                 }
                 let class = &mut self.classes.things[seated.class as usize];
                 let front = if here {
@@ -321,18 +320,15 @@ impl Queue {
         let Some(Some(seated)) = self.seats.get(seat as usize) else {
             return;
         };
-        let (arrival, here) = (seated.arrival(), seated.here);
+        let here = seated.here;
         let group = &mut self.groups.things[seated.group as usize];
+        let positions = &mut self.positions;
         match (seated.overdue, here) {
-            (true, true) => drop(group.overdue.remove(&arrival)),
-            (true, false) => drop(group.overdue_away.remove(&arrival)),
+            (true, true) => group.overdue.remove(seat, positions),
+            (true, false) => group.overdue_away.remove(seat, positions),
             (false, here) => {
                 if here {
-                    group.here.remove(&arrival);
-                    if group.first_here == arrival {
-                        let first = group.here.first_key_value();
-                        group.first_here = first.map_or(NO_ARRIVAL, |(arrival, _)| *arrival);
-                    }
+                    group.here.remove(seat, positions);
                 }
                 let class = &mut self.classes.things[seated.class as usize];
                 let front = if here {
@@ -360,10 +356,9 @@ impl Queue {
     pub(super) fn overdue_heads(&self, away: bool) -> Vec<Seat> {
         let mut heads: Vec<(u64, Seat)> = Vec::new();
         for group in &self.groups.things {
-            let here = group.overdue.first_key_value();
-            let gone = group.overdue_away.first_key_value().filter(|_| away);
-            let first = here.into_iter().chain(gone).min();
-            heads.extend(first.map(|(arrival, seat)| (*arrival, *seat)));
+            let here = group.overdue.first();
+            let gone = group.overdue_away.first().filter(|_| away);
+            heads.extend(here.into_iter().chain(gone).min());
         }
         heads.sort_unstable();
         heads.into_iter().map(|(_, seat)| seat).collect()
@@ -379,17 +374,13 @@ impl Queue {
         gpus: u64,
         model_load: bool,
     ) -> Option<Seat> {
-        let group = self
-            .groups
-            .things
-            .iter()
+        let groups = self.groups.things.iter();
+        let (first, seat) = groups
             .filter(|group| group.usable != 0)
             .filter(|group| group.usable & gpus != 0 || group.model_load && model_load)
-            .min_by_key(|group| group.first_here)?;
-        if group.first_here >= arrival {
-            return None;
-        }
-        group.here.get(&group.first_here).copied()
+            .filter_map(|group| group.here.first())
+            .min()?;
+        (first < arrival).then_some(seat)
     }
 
     /// 1 for the first in turn.
@@ -446,10 +437,9 @@ impl Group {
         Self {
             usable,
             model_load,
-            first_here: NO_ARRIVAL,
-            here: BTreeMap::new(),
-            overdue: BTreeMap::new(),
-            overdue_away: BTreeMap::new(),
+            here: Soonest::default(),
+            overdue: Soonest::default(),
+            overdue_away: Soonest::default(),
             members: 0,
         }
     }

@@ -3,7 +3,7 @@
 
 use super::Arbiter;
 use super::queue::Queue;
-use super::timers::Timers;
+use super::timers::{SeatTimers, Timers};
 use std::sync::Arc;
 
 use crate::command::Now;
@@ -77,8 +77,8 @@ impl Arbiter {
             .collect();
         waiters.sort_unstable_by_key(|(waiter, _)| waiter.arrival);
         self.queue = Queue::default();
-        self.gone_timers = Timers::default();
-        self.timeout_timers = Timers::default();
+        self.gone_timers = SeatTimers::default();
+        self.timeout_timers = SeatTimers::default();
         for (mut waiter, record) in waiters {
             change(Arc::make_mut(&mut waiter));
             self.seat(waiter, record);
