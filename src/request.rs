@@ -73,6 +73,11 @@ pub struct Owner {
     pub start: Option<u64>,
 }
 
+/// No process has a greater number on Linux (proc_sys_kernel(5), `pid_max`).
+const PID_BITS: u32 = 22;
+/// Of clock ticks, a hundred a second, for seven hundred years.
+const START_BITS: u32 = 41;
+
 impl Owner {
     /// Where `warden run` says whose process it is that runs under a lease, in the environment of
     /// all that it starts: the number of a lease is another broker's lease too.
@@ -96,6 +101,28 @@ impl Owner {
         };
         // No other text is this owner's, such as one with a plus sign.
         (owner.mark()? == mark).then_some(owner)
+    }
+
+    /// The mark as a number below 2⁶³, for the soft limit `RLIMIT_LOCKS` of all that `warden run`
+    /// starts. Children inherit it as they do the environment, but no program clears it or writes
+    /// over it, and Linux itself has not looked at it since 2.4.25 (getrlimit(2)).
+    #[must_use]
+    pub fn mark_number(&self) -> Option<u64> {
+        let start = self
+            .start
+            .filter(|start| (1..1 << START_BITS).contains(start))?;
+        let pid = u64::from(self.pid);
+        (pid < 1 << PID_BITS).then_some(start << PID_BITS | pid)
+    }
+
+    /// The owner of that number.
+    #[must_use]
+    pub fn of_mark_number(number: u64) -> Option<Self> {
+        let owner = Self {
+            pid: (number & ((1 << PID_BITS) - 1)) as u32,
+            start: Some(number >> PID_BITS),
+        };
+        (owner.mark_number()? == number).then_some(owner)
     }
 }
 

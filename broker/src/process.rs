@@ -64,6 +64,16 @@ pub(crate) fn environment(pid: u32) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
+/// The soft limit `RLIMIT_LOCKS` of a process; nothing where it has none, or there is no such process.
+pub(crate) fn lock_limit(pid: u32) -> Option<u64> {
+    let limits = read(pid, "limits").ok()??;
+    let limits = String::from_utf8_lossy(&limits);
+    let locks = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max file locks"))?;
+    locks.split_whitespace().next()?.parse().ok()
+}
+
 /// Whether this very process still runs.
 pub(crate) fn lives(owner: &Owner) -> bool {
     match look(owner.pid) {

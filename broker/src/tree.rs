@@ -1,8 +1,10 @@
 //! The processes of this host as a tree: who started whom, and under which `warden run`.
 //!
 //! A child whose parent has ended is another process's from then on, so who started whom can be
-//! asked of now only. What outlives that is the mark that `warden run` leaves in the environment
-//! of all that it starts ([`Owner::VARIABLE`]): children inherit it.
+//! asked of now only. What outlives that is the mark that `warden run` leaves on all that it starts,
+//! since children inherit it: in the environment ([`Owner::VARIABLE`]), which a program may clear or
+//! write over, and in a limit that nothing else uses ([`Owner::mark_number`]), which somebody may set
+//! otherwise. Either will do.
 //!
 //! A number may be given to another process at any moment. What is to be ended is therefore held by
 //! a pidfd first and looked at then.
@@ -174,8 +176,9 @@ fn newest_number() -> Option<u32> {
     text.split_whitespace().nth(4)?.parse().ok()
 }
 
-/// By whose mark a process runs; nothing where its environment is not ours to read. Blocks for as
-/// long as the process is becoming another program, and [`EXEC`] at most.
+/// By whose mark a process runs; nothing where it has none that is ours to read. Blocks, where its
+/// environment has to tell, for as long as the process is becoming another program, and [`EXEC`] at
+/// most.
 #[must_use]
 pub fn mark_of(pid: u32) -> Option<Owner> {
     mark_by(pid, Instant::now() + EXEC)
@@ -183,6 +186,9 @@ pub fn mark_of(pid: u32) -> Option<Owner> {
 
 /// The same until this moment at most.
 fn mark_by(pid: u32, deadline: Instant) -> Option<Owner> {
+    if let Some(owner) = process::lock_limit(pid).and_then(Owner::of_mark_number) {
+        return Some(owner);
+    }
     loop {
         let environment = process::environment(pid).ok()??;
         if !environment.is_empty() {
@@ -304,6 +310,35 @@ mod tests {
         assert!(is_ending, "none at look {seen}, and it is {stat}");
         assert!(seen > 100, "{seen} looks");
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn the_marks_number_is_one_owners_and_other_limits_are_nobodys() {
+        let owner = |pid, start| Owner {
+            pid,
+            start: Some(start),
+        };
+        for some in [
+            owner(1, 1),
+            owner(4_194_303, 2_199_023_255_551),
+            owner(4711, 99),
+        ] {
+            let number = some.mark_number().unwrap();
+            assert!(number < 1 << 63);
+            assert_eq!(Owner::of_mark_number(number), Some(some));
+        }
+        let (pid, start) = (4711, None);
+        for none in [
+            owner(4_194_304, 1),
+            owner(1, 1 << 41),
+            owner(1, 0),
+            Owner { pid, start },
+        ] {
+            assert_eq!(none.mark_number(), None, "{none:?}");
+        }
+        for limit in [0, 4096, 4_194_303, 1 << 63, u64::MAX] {
+            assert_eq!(Owner::of_mark_number(limit), None, "{limit}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod command;
 mod devices;
 mod family;
+mod mark;
 mod progress;
 mod queue;
 mod request;
@@ -190,7 +191,6 @@ impl Session<'_> {
         let mut environment = devices::variables(gpus, &granted.gpu_ids);
         environment.push((Owner::LEASE_VARIABLE, granted.lease_id.to_string()));
         environment.push(("WARDEN_FENCING_TOKEN", granted.token.to_string()));
-        environment.extend(own.mark().map(|mark| (Owner::VARIABLE, mark)));
         let family = match Family::start(&args.command, &environment, own) {
             Ok(family) => family,
             Err(error) => {

@@ -95,6 +95,19 @@ fn what_a_killed_run_left_is_ended_though_it_has_cleared_its_environment() {
     assert!(!started.lives());
 }
 
+#[test]
+fn what_a_killed_run_left_is_ended_by_either_of_its_marks() {
+    let broker = Broker::start(1);
+    for lost in ["env -i", "prlimit --locks=unlimited"] {
+        // Nobody that outlives the command has the one that is lost.
+        let (run, stray) = with_daemon(
+            &broker,
+            &DAEMON.replace("setsid", &format!("setsid {lost}")),
+        );
+        assert!(!lived_at_the_grant(&broker, run, &stray), "{lost}");
+    }
+}
+
 /// A command whose child is another user's, marked all the same. Only root can become another.
 fn with_another_users(broker: &Broker) -> Option<(Running, Stray)> {
     if !rustix::process::geteuid().is_root() {

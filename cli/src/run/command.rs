@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, WaitStatus};
 use warden::Owner;
 
 use crate::exit::Exit;
+use crate::run::mark;
 
 /// Why a command cannot be started.
 #[derive(Debug)]
@@ -103,16 +104,18 @@ pub struct Child {
 }
 
 impl Child {
-    /// Starts the command in this process's group, with this in its environment and no mark of
-    /// another `warden run`. Must be called on the main thread: on Linux the command is killed when
-    /// the thread that started it ends.
+    /// Starts the command in this process's group, with this in its environment and our mark. Must
+    /// be called on the main thread: on Linux the command is killed when the thread that started it
+    /// ends.
     pub fn start(
         command: &[OsString],
         environment: &[(&'static str, String)],
+        own: Owner,
     ) -> Result<Self, CannotStart> {
         let (program, args) = split(command);
         let mut starting = Command::new(program);
-        starting.args(args).env_remove(Owner::VARIABLE);
+        starting.args(args);
+        mark::put_on(&mut starting, own);
         starting.envs(environment.iter().map(|(name, value)| (name, value)));
         die_with_parent(&mut starting);
         let cannot = |source| not_started(program, source);

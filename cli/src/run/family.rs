@@ -49,7 +49,7 @@ impl Family {
             .inspect_err(|error| tracing::debug!(%error, "no witness for signals"))
             .ok();
         Ok(Self {
-            command: Child::start(command, environment)?,
+            command: Child::start(command, environment, own)?,
             witness,
             helpers: Vec::new(),
             helpers_ended: Vec::new(),
@@ -61,6 +61,11 @@ impl Family {
     /// The command itself.
     pub fn command(&self) -> &Child {
         &self.command
+    }
+
+    /// This process.
+    pub fn own(&self) -> Owner {
+        self.own
     }
 
     /// A child that is not of the command.

@@ -206,12 +206,14 @@ impl Session<'_> {
                 None => work.family.command().signal(*signal),
                 Some(_) => work.family.signal_all(*signal),
             },
-            OnYield::Command(command) => match yielding::run(command, &work.environment) {
-                Ok(pid) => work.family.add_helper(pid),
-                Err(error) => self
-                    .progress
-                    .say(format_args!("sh cannot be started: {error}")),
-            },
+            OnYield::Command(command) => {
+                match yielding::run(command, &work.environment, work.family.own()) {
+                    Ok(pid) => work.family.add_helper(pid),
+                    Err(error) => self
+                        .progress
+                        .say(format_args!("sh cannot be started: {error}")),
+                }
+            }
         }
     }
 

@@ -9,6 +9,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal};
+use warden::Owner;
+
+use crate::run::mark;
 
 /// Signals by which a command may be told, by their names.
 const SIGNALS: [(&str, Signal); 10] = [
@@ -113,13 +116,14 @@ impl fmt::Display for OnYield {
     }
 }
 
-/// Has a shell run a command beside the one under the lease. What it prints goes to standard error:
-/// standard output is the other's.
-pub fn run(command: &str, environment: &[(&'static str, String)]) -> io::Result<Pid> {
+/// Has a shell run a command beside the one under the lease, with our mark too. What it prints goes
+/// to standard error: standard output is the other's.
+pub fn run(command: &str, environment: &[(&'static str, String)], own: Owner) -> io::Result<Pid> {
     let stdout = io::stderr().as_fd().try_clone_to_owned()?;
-    let child = Command::new("sh")
-        .arg("-c")
-        .arg(command)
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]);
+    mark::put_on(&mut shell, own);
+    let child = shell
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(stdout)
