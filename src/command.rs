@@ -328,6 +328,19 @@ impl Refusal {
             field: None,
         }
     }
+
+    /// For whoever comes with the id of a request that is over.
+    #[must_use]
+    pub fn request_ended(id: &RequestId, outcome: Outcome) -> Self {
+        let detail = format!(
+            "The request {id} has ended: {}. Take another id for a new request.",
+            outcome.as_str()
+        );
+        Self {
+            outcome: Some(outcome),
+            ..Self::new(Code::RequestEnded, detail)
+        }
+    }
 }
 
 impl From<crate::request::RequestError> for Refusal {

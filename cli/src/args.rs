@@ -151,7 +151,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub fallback: bool,
     /// An id of your own for this request: it keeps its place while the broker or the connection is
-    /// gone, and ends with this process
+    /// gone, and ends with this process. One run at a time has it
     #[arg(long, value_name = "ID")]
     pub request_id: Option<RequestId>,
     /// What to run

@@ -4,6 +4,7 @@
 //! Everything happens on the main thread: the command and the witness are bound to the thread that
 //! started them, and the main thread lives as long as the process.
 
+mod claim;
 mod command;
 mod devices;
 mod family;
@@ -27,6 +28,7 @@ use warden_client::{Address, Client, Error, Lease};
 
 use crate::args::{BrokerArgs, RunArgs};
 use crate::exit::Exit;
+use crate::run::claim::{Claim, Taken};
 use crate::run::family::Family;
 use crate::run::progress::Progress;
 use crate::run::queue::Waited;
@@ -45,6 +47,14 @@ pub fn run(broker: &BrokerArgs, args: RunArgs) -> anyhow::Result<Exit> {
         return Ok(error.exit());
     }
     let client = crate::client(broker)?;
+    let id = args.request_id.as_ref();
+    let _claim = match id.map(|id| Claim::take(client.endpoint().data_dir(), id)) {
+        Some(Err(taken)) => {
+            progress.say(taken);
+            return Ok(Exit::NeverRan);
+        }
+        claim => claim,
+    };
     let body = request::lock_body(&args, &program);
     let ended = crate::block_on(async {
         let mut session = Session {
@@ -95,10 +105,7 @@ impl Session<'_> {
         if let Some(id) = &body.request_id
             && let Some(other) = self.held_by_another(id).await
         {
-            self.progress.say(format_args!(
-                "the request {id} is granted already, and process {other} runs under it; take \
-                 another id, or come back when that one has ended"
-            ));
+            self.progress.say(Taken::new(id, Some(other)));
             return Ok(Queued::Ended(Exit::NeverRan));
         }
         // Also finds out, before anything waits, whether there is a broker that lets us in.
@@ -132,9 +139,8 @@ impl Session<'_> {
         Ok(Queued::Lease(Box::new(lease), gpus))
     }
 
-    /// The process that lives and has what this request became. By the contract whoever comes with
-    /// an id of a lease takes it over, which for a run that is there already is a mistake. Two that
-    /// start in the same moment are not told apart.
+    /// The process that lives and has what this request became, where the id could not be claimed or
+    /// is that of a client of another kind.
     async fn held_by_another(&self, id: &RequestId) -> Option<u32> {
         let held = self.client.request(id).await.ok()?.lease?;
         let status = self.client.status().await.ok()?;

@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::Signal;
-use stand::{Broker, Running, on, warden};
+use stand::{Broker, PATIENCE, Running, on, warden};
 
 fn code(args: &[&str]) -> i32 {
     let dir = tempfile::tempdir().unwrap();
@@ -162,13 +162,44 @@ fn two_runs_under_one_id_are_not_on_one_gpu() {
     assert!(second.stdout.is_empty(), "{second:?}");
     let told = String::from_utf8(second.stderr).unwrap();
     let own = first.pid().as_raw_nonzero();
-    assert!(
-        told.contains(&format!("process {own} runs under it")),
-        "{told}"
-    );
+    let whose = format!("process {own} has the request twice");
+    assert!(told.contains(&whose), "{told}");
     first.signal(Signal::TERM);
     first.wait();
     broker.until_idle();
+    let claims = broker.data_dir().join("runs").read_dir().unwrap();
+    assert_eq!(claims.count(), 0);
+}
+
+#[test]
+fn of_runs_that_start_under_one_id_in_the_same_moment_one_is_on_the_gpu() {
+    let broker = Broker::start(1);
+    for round in 0..10 {
+        let id = format!("same-{round}");
+        let start = || {
+            let args = [
+                "run",
+                "--request-id",
+                &id,
+                "--",
+                "sh",
+                "-c",
+                "echo on; read x",
+            ];
+            Running::start(&mut broker.warden(&args))
+        };
+        let mut runs: Vec<Running> = (0..4).map(|_| start()).collect();
+        let mut on = 0;
+        for run in &mut runs {
+            // Either it is on, or it ends.
+            if run.stdout.recv_timeout(PATIENCE).is_ok() {
+                on += 1;
+            } else {
+                assert_eq!(run.code(), 75);
+            }
+        }
+        assert_eq!(on, 1, "round {round}");
+    }
 }
 
 #[test]

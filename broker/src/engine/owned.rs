@@ -5,10 +5,11 @@ use std::collections::{HashMap, HashSet};
 
 use tokio::sync::mpsc::UnboundedSender;
 use warden::event::Lease;
-use warden::{Change, Event, Fact, Owner, RequestId};
+use warden::wire::Outcome;
+use warden::{Arbiter, Caller, Change, Event, Fact, Owner, Refusal, Request, RequestId};
 
-use crate::files;
 use crate::owners::Watch;
+use crate::{files, process};
 
 /// So many processes stay watched that own nothing just now: whoever locks again and again is
 /// not opened anew each time. Where few files may be open, it is an eighth of those that may be
@@ -144,6 +145,25 @@ impl Owned {
             self.by_request.remove(request_id);
         }
         requests.into_iter().collect()
+    }
+
+    /// Why nobody may come for the lease that this request has become: its owner has ended, and with
+    /// it the lease does, though what that one left may be ending still.
+    pub(super) fn not_to_be_taken_over(
+        &self,
+        arbiter: &Arbiter,
+        request: &Request,
+        caller: &Caller,
+    ) -> Option<Refusal> {
+        let id = request.id.as_ref()?;
+        let owner = self.by_request.get(id)?;
+        // Its own process may always post again, and need not be looked at for it.
+        if request.owner == Some(*owner) || process::lives(owner) {
+            return None;
+        }
+        let lease = arbiter.leases().find(|lease| lease.request_id == *id)?;
+        let is_callers = caller.operator || caller.door == lease.request.door;
+        is_callers.then(|| Refusal::request_ended(id, Outcome::OwnerGone))
     }
 
     /// Every process that owns something.

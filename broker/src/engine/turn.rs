@@ -371,6 +371,11 @@ impl Engine {
         connection: Connection,
         refusal: Option<Box<Refusal>>,
     ) {
+        let owned = &self.outbox.owned;
+        if let Some(refusal) = owned.not_to_be_taken_over(&self.arbiter, &request, &caller) {
+            self.outbox.fail(connection, refusal.into());
+            return;
+        }
         let wait = request.wait;
         let asks = caller.clone();
         let command = match refusal {

@@ -48,7 +48,7 @@ impl Line {
         format!("{line} HTTP/1.1\r\n{}{kind}\r\n{body}", self.head)
     }
 
-    fn send(&mut self, line: &str, body: Option<&Value>) {
+    pub fn send(&mut self, line: &str, body: Option<&Value>) {
         let request = self.request(line, body);
         self.stream.write_all(request.as_bytes()).unwrap();
     }
@@ -59,7 +59,7 @@ impl Line {
         let _ = self.stream.write_all(request.as_bytes());
     }
 
-    fn answer(&mut self) -> Answer {
+    pub fn answer(&mut self) -> Answer {
         self.try_answer().unwrap()
     }
 

@@ -8,6 +8,7 @@ mod hangup;
 mod installed;
 mod lines;
 mod outage;
+mod owners;
 mod shortage;
 #[path = "../../../broker/tests/stand/space.rs"]
 #[allow(dead_code, reason = "the broker's own tests need all of it")]

@@ -73,7 +73,7 @@ impl Arbiter {
                 if !caller.may_touch(&ended.door) {
                     return Err(taken(id));
                 }
-                Err(request_ended(id, ended.outcome))
+                Err(Refusal::request_ended(id, ended.outcome))
             }
         }
     }
@@ -303,17 +303,6 @@ fn check_same(
 fn taken(id: &RequestId) -> Refusal {
     let detail = format!("The request id {id} is taken. Take another one.");
     Refusal::new(Code::RequestConflict, detail)
-}
-
-fn request_ended(id: &RequestId, outcome: Outcome) -> Refusal {
-    let detail = format!(
-        "The request {id} has ended: {}. Take another id for a new request.",
-        outcome.as_str()
-    );
-    Refusal {
-        outcome: Some(outcome),
-        ..Refusal::new(Code::RequestEnded, detail)
-    }
 }
 
 fn unknown_request(id: &RequestId) -> Refusal {
