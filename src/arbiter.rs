@@ -7,8 +7,8 @@
 //!
 //! - `decide`, `due`, `serve`, `yields` and `drain` hold the rules, `apply` and `rebuild` the
 //!   changes of the state.
-//! - `queue`, `front`, `line`, `soonest` and `timers` are the orders in which the state is kept, so that no
-//!   command looks at the waiters one by one.
+//! - `queue`, `front`, `line`, `soonest` and `timers` are the orders in which the state is kept, so
+//!   that no command looks at the waiters one by one.
 //! - `memory` knows what became of requests and leases, `image` is the state as plain data,
 //!   `view` what the outside sees of it.
 //! - `pause` is about times in which nothing may be granted, `salvage` about a journal with gaps.

@@ -48,6 +48,14 @@ pub struct Caller {
     pub operator: bool,
 }
 
+impl Caller {
+    /// Whether what came through this door is its to act on.
+    #[must_use]
+    pub fn may_touch(&self, door: &Door) -> bool {
+        self.operator || self.door == *door
+    }
+}
+
 /// Everything that can happen.
 #[derive(Clone, Debug)]
 pub enum Command {

@@ -105,7 +105,7 @@ impl Owner {
 
     /// The mark as a number below 2⁶³, for the soft limit `RLIMIT_LOCKS` of all that `warden run`
     /// starts. Children inherit it as they do the environment, but no program clears it or writes
-    /// over it, and Linux itself has not looked at it since 2.4.25 (getrlimit(2)).
+    /// over it by the way, and Linux itself has not looked at it since 2.4.25 (getrlimit(2)).
     #[must_use]
     pub fn mark_number(&self) -> Option<u64> {
         let start = self

@@ -210,7 +210,7 @@ pub struct HotReloadArgs {
 /// `warden dashboard`.
 #[derive(Debug, Args)]
 pub struct DashboardArgs {
-    /// For the window, as they are
+    /// Options of the window, which `warden dashboard -- --help` lists
     #[arg(
         trailing_var_arg = true,
         allow_hyphen_values = true,

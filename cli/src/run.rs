@@ -48,7 +48,7 @@ pub fn run(broker: &BrokerArgs, args: RunArgs) -> anyhow::Result<Exit> {
     }
     let client = crate::client(broker)?;
     let id = args.request_id.as_ref();
-    let _claim = match id.map(|id| Claim::take(client.endpoint().data_dir(), id)) {
+    let claim = match id.map(|id| Claim::take(client.endpoint(), id)) {
         Some(Err(taken)) => {
             progress.say(taken);
             return Ok(Exit::NeverRan);
@@ -71,6 +71,7 @@ pub fn run(broker: &BrokerArgs, args: RunArgs) -> anyhow::Result<Exit> {
                     .progress
                     .say(format_args!("{told}; running without a lease"));
                 // Nothing is left to do for us, so the command takes our place.
+                drop(claim);
                 let error = command::become_it(&args.command);
                 session.progress.say(&error);
                 Ok(error.exit())

@@ -7,13 +7,13 @@ use std::collections::BTreeSet;
 
 use super::queue::Seated;
 use super::{Arbiter, Decision};
-use crate::command::{Caller, Command, Now, Refusal, Reply, Start};
+use crate::command::{Command, Now, Refusal, Reply, Start};
 use crate::event::{Event, Fact, Lease};
 use crate::gpu::{Gpu, MAX_GPUS};
 use crate::id::LeaseId;
 use crate::number::token_of;
 use crate::policy::Policy;
-use crate::request::{Door, Request, RequestError};
+use crate::request::{Request, RequestError};
 use crate::wire::{ForcedAll, Outcome, WasReset};
 
 /// Facts and an answer, or a refusal.
@@ -21,12 +21,6 @@ pub(super) type Verdict = Result<(Vec<Fact>, Reply), Refusal>;
 
 fn done(facts: Vec<Fact>) -> Verdict {
     Ok((facts, Reply::Done))
-}
-
-impl Caller {
-    pub(super) fn may_touch(&self, door: &Door) -> bool {
-        self.operator || self.door == *door
-    }
 }
 
 impl Arbiter {

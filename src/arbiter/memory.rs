@@ -115,7 +115,8 @@ impl Memory {
         Some(self.known(*record)?.whereabouts)
     }
 
-    /// A request that is not known yet begins; where it is has to be said next.
+    /// A request begins; where it is has to be said next. Whatever had its id before, which only a
+    /// journal with gaps can say of one that is remembered, is found by it no more.
     pub(super) fn begin(&mut self, id: RequestId) -> Record {
         let hash = self.hasher.hash_one(&id);
         let begun = Known {

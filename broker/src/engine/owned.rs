@@ -158,12 +158,12 @@ impl Owned {
         let id = request.id.as_ref()?;
         let owner = self.by_request.get(id)?;
         // Its own process may always post again, and need not be looked at for it.
-        if request.owner == Some(*owner) || process::lives(owner) {
+        if request.owner == Some(*owner) {
             return None;
         }
         let lease = arbiter.leases().find(|lease| lease.request_id == *id)?;
-        let is_callers = caller.operator || caller.door == lease.request.door;
-        is_callers.then(|| Refusal::request_ended(id, Outcome::OwnerGone))
+        let is_over = caller.may_touch(&lease.request.door) && !process::lives(owner);
+        is_over.then(|| Refusal::request_ended(id, Outcome::OwnerGone))
     }
 
     /// Every process that owns something.

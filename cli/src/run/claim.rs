@@ -5,15 +5,18 @@
 //! broker's answers do not tell; the lock of a file in its data directory does.
 
 use std::fmt;
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError, remove_file};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError, remove_file};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use warden::RequestId;
+use warden_client::{Address, Endpoint};
 
-/// In the data directory: a file for each id that a run has now.
+/// In the data directory: a file for each id that a run has, or had when it was killed.
 const FOLDER: &str = "runs";
+/// So often a file may be removed by whoever had it before, just when it is to be locked.
+const TRIES: usize = 16;
 
 /// An id that is this process's for as long as this value lives.
 #[derive(Debug)]
@@ -53,10 +56,13 @@ impl fmt::Display for Taken {
 }
 
 impl Claim {
-    /// Takes an id. Nothing where no file can be had there: then it is not known whether another
-    /// has it.
-    pub fn take(data_dir: &Path, id: &RequestId) -> Result<Option<Self>, Taken> {
-        match Self::try_take(data_dir, id) {
+    /// Takes an id of this broker's. Nothing where no claim can be had: then it is not known whether
+    /// another has it.
+    pub fn take(endpoint: &Endpoint, id: &RequestId) -> Result<Option<Self>, Taken> {
+        if !is_ours(endpoint) {
+            return Ok(None);
+        }
+        match Self::try_take(&endpoint.data_dir().join(FOLDER), id) {
             Ok(Ok(claim)) => Ok(Some(claim)),
             Ok(Err(by)) => Err(Taken::new(id, by)),
             Err(error) => {
@@ -66,38 +72,57 @@ impl Claim {
         }
     }
 
-    fn try_take(data_dir: &Path, id: &RequestId) -> io::Result<Result<Self, Option<u32>>> {
-        let folder = data_dir.join(FOLDER);
-        match DirBuilder::new().mode(0o700).create(&folder) {
+    fn try_take(folder: &Path, id: &RequestId) -> io::Result<Result<Self, Option<u32>>> {
+        match DirBuilder::new().mode(0o700).create(folder) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
         let path = folder.join(format!("request-{id}"));
-        loop {
+        for _ in 0..TRIES {
             let mut options = OpenOptions::new();
             options.read(true).write(true).create(true).mode(0o600);
-            let mut file = options.open(&path)?;
+            let mut file = options.custom_flags(libc::O_NOFOLLOW).open(&path)?;
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
                     let mut pid = String::new();
-                    file.read_to_string(&mut pid)?;
+                    let _ = file.read_to_string(&mut pid);
                     return Ok(Err(pid.trim().parse().ok()));
                 }
                 Err(TryLockError::Error(error)) => return Err(error),
             }
-            // Whoever had it may have removed it before it let go of it.
             if is_at(&file, &path) {
-                file.set_len(0)?;
-                writeln!(file, "{}", std::process::id())?;
+                // Only for those who are refused; a full disk need not have room for it.
+                let _ = file
+                    .set_len(0)
+                    .and_then(|()| writeln!(file, "{}", std::process::id()));
                 return Ok(Ok(Self { path, _file: file }));
             }
         }
+        Err(io::ErrorKind::ResourceBusy.into())
     }
 }
 
+/// Whether the broker is that of a data directory of ours. Ids are one name space a broker, and in
+/// a directory of another user's there is nothing for us to write.
+fn is_ours(endpoint: &Endpoint) -> bool {
+    let user = rustix::process::geteuid().as_raw();
+    let is_users = std::fs::metadata(endpoint.data_dir()).is_ok_and(|dir| dir.uid() == user);
+    let Some(explicit) = endpoint.explicit_address().filter(|_| is_users) else {
+        return is_users;
+    };
+    let Ok(published) = endpoint.published() else {
+        return false;
+    };
+    let socket = published.socket.map(Address::Unix);
+    let tcp = published.address.parse().ok();
+    let mut own = socket.into_iter().chain(tcp);
+    own.any(|own: Address| own.is_same_as(explicit))
+}
+
+/// Whether a file is still where it was opened: whoever had it before may have removed it since.
 fn is_at(file: &File, path: &Path) -> bool {
-    let of = |metadata: io::Result<std::fs::Metadata>| {
+    let of = |metadata: io::Result<Metadata>| {
         let metadata = metadata.ok()?;
         Some((metadata.dev(), metadata.ino()))
     };

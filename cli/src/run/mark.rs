@@ -17,7 +17,7 @@ pub fn put_on(command: &mut Command, own: Owner) {
         limit_to(own);
         Ok(())
     };
-    // SAFETY: the closure makes two system calls, and neither allocates nor locks.
+    // SAFETY: the closure makes system calls only, and neither allocates nor locks.
     unsafe { command.pre_exec(limit) };
 }
 
@@ -26,9 +26,12 @@ fn limit_to(own: Owner) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
     let maximum = getrlimit(Resource::Locks).maximum;
-    let current = own.mark_number().or(maximum);
-    // Where the administrator keeps it lower, the mark in the environment stands alone.
-    let _ = setrlimit(Resource::Locks, Rlimit { current, maximum });
+    let set = |current| setrlimit(Resource::Locks, Rlimit { current, maximum });
+    if set(own.mark_number().or(maximum)).is_err() {
+        // The administrator keeps it lower, so the mark in the environment stands alone; that of
+        // another run, around this one, must not.
+        let _ = set(maximum);
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
