@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::oneshot;
 use warden::{Command, Connection, RequestId, Snapshot};
 
-use crate::engine::inbox::{Answer, Inbox, Input};
+use crate::engine::inbox::{Answer, Inbox, Input, Joins};
 use crate::http::answer::Failure;
 
 pub(crate) use turn::{Engine, Parts};
@@ -136,6 +136,7 @@ impl Desk {
         &self,
         request: Arc<warden::Request>,
         caller: warden::Caller,
+        joins: Joins,
         refusal: Option<Box<warden::Refusal>>,
     ) -> Answer {
         let connection = self.connection();
@@ -144,6 +145,7 @@ impl Desk {
             request,
             caller,
             connection,
+            joins,
             refusal,
             to,
         })?;

@@ -4,7 +4,6 @@
 //! Everything happens on the main thread: the command and the witness are bound to the thread that
 //! started them, and the main thread lives as long as the process.
 
-mod claim;
 mod command;
 mod devices;
 mod family;
@@ -17,18 +16,15 @@ mod supervise;
 mod witness;
 mod yielding;
 
-use std::path::Path;
-
 use anyhow::Context as _;
 use rustix::process::Signal;
 use warden::wire::{GpuStatus, Granted, LockBody, RenewBody};
-use warden::{Code, GpuId, Owner, RequestId};
+use warden::{Code, GpuId, Owner};
 use warden_client::owner::{is_owner_unknown, own_by_nobody, this_process};
 use warden_client::{Address, Client, Error, Lease};
 
 use crate::args::{BrokerArgs, RunArgs};
 use crate::exit::Exit;
-use crate::run::claim::{Claim, Taken};
 use crate::run::family::Family;
 use crate::run::progress::Progress;
 use crate::run::queue::Waited;
@@ -47,14 +43,6 @@ pub fn run(broker: &BrokerArgs, args: RunArgs) -> anyhow::Result<Exit> {
         return Ok(error.exit());
     }
     let client = crate::client(broker)?;
-    let id = args.request_id.as_ref();
-    let claim = match id.map(|id| Claim::take(client.endpoint(), id)) {
-        Some(Err(taken)) => {
-            progress.say(taken);
-            return Ok(Exit::NeverRan);
-        }
-        claim => claim,
-    };
     let body = request::lock_body(&args, &program);
     let ended = crate::block_on(async {
         let mut session = Session {
@@ -71,7 +59,6 @@ pub fn run(broker: &BrokerArgs, args: RunArgs) -> anyhow::Result<Exit> {
                     .progress
                     .say(format_args!("{told}; running without a lease"));
                 // Nothing is left to do for us, so the command takes our place.
-                drop(claim);
                 let error = command::become_it(&args.command);
                 session.progress.say(&error);
                 Ok(error.exit())
@@ -103,12 +90,6 @@ enum Queued {
 
 impl Session<'_> {
     async fn queue(&mut self, mut body: LockBody) -> Result<Queued, Error> {
-        if let Some(id) = &body.request_id
-            && let Some(other) = self.held_by_another(id).await
-        {
-            self.progress.say(Taken::new(id, Some(other)));
-            return Ok(Queued::Ended(Exit::NeverRan));
-        }
         // Also finds out, before anything waits, whether there is a broker that lets us in.
         let gpus = self.client.status().await?.gpus;
         let waited = match self.wait(&body).await {
@@ -138,17 +119,6 @@ impl Session<'_> {
         }
         let gpus = self.with_granted(gpus, &lease.granted().gpu_ids).await;
         Ok(Queued::Lease(Box::new(lease), gpus))
-    }
-
-    /// The process that lives and has what this request became, where the id could not be claimed or
-    /// is that of a client of another kind.
-    async fn held_by_another(&self, id: &RequestId) -> Option<u32> {
-        let held = self.client.request(id).await.ok()?.lease?;
-        let status = self.client.status().await.ok()?;
-        let mut leases = status.leases.iter();
-        let pid = leases.find(|lease| lease.lease_id == held.lease_id)?.pid?;
-        let lives = Path::new("/proc").join(pid.to_string()).exists();
-        (pid != std::process::id() && lives).then_some(pid)
     }
 
     async fn wait(&mut self, body: &LockBody) -> Result<Waited, Error> {

@@ -6,6 +6,7 @@ mod stand;
 
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt as _;
 
 use rustix::process::Signal;
 use stand::{Broker, PATIENCE, Running, on, warden};
@@ -162,13 +163,30 @@ fn two_runs_under_one_id_are_not_on_one_gpu() {
     assert!(second.stdout.is_empty(), "{second:?}");
     let told = String::from_utf8(second.stderr).unwrap();
     let own = first.pid().as_raw_nonzero();
-    let whose = format!("process {own} has the request twice");
+    let whose = format!("Process {own} has the request twice");
     assert!(told.contains(&whose), "{told}");
     first.signal(Signal::TERM);
     first.wait();
     broker.until_idle();
-    let claims = broker.data_dir().join("runs").read_dir().unwrap();
-    assert_eq!(claims.count(), 0);
+}
+
+#[test]
+fn who_starts_a_run_with_signals_blocked_hears_of_its_end_all_the_same() {
+    let broker = Broker::start(1);
+    let mut command = broker.warden(&["run", "--", "sh", "-c", "echo $$; exec sleep 600"]);
+    // SAFETY: these calls may be made between fork and exec, on memory of their own.
+    unsafe {
+        command.pre_exec(|| {
+            let mut all = std::mem::zeroed();
+            libc::sigfillset(&raw mut all);
+            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const all, std::ptr::null_mut());
+            Ok(())
+        });
+    }
+    let mut run = Running::start(&mut command);
+    run.line();
+    run.signal(Signal::TERM);
+    assert_eq!(run.code(), 128 + 15);
 }
 
 #[test]
@@ -176,19 +194,18 @@ fn of_runs_that_start_under_one_id_in_the_same_moment_one_is_on_the_gpu() {
     let broker = Broker::start(1);
     for round in 0..10 {
         let id = format!("same-{round}");
-        let start = || {
-            let args = [
-                "run",
-                "--request-id",
-                &id,
-                "--",
-                "sh",
-                "-c",
-                "echo on; read x",
-            ];
-            Running::start(&mut broker.warden(&args))
+        // Whether they know the broker by its directory or by its address.
+        let nowhere = tempfile::tempdir().unwrap();
+        let start = |number: usize| {
+            let mut run = broker.warden(&["run", "--request-id", &id, "--"]);
+            if number % 2 == 1 {
+                run.env("WARDEN_DATA_DIR", nowhere.path());
+                run.env("WARDEN_ADDR", broker.address().to_string());
+                run.env("WARDEN_TOKEN_FILE", broker.data_dir().join("token"));
+            }
+            Running::start(run.args(["sh", "-c", "echo on; read x"]))
         };
-        let mut runs: Vec<Running> = (0..4).map(|_| start()).collect();
+        let mut runs: Vec<Running> = (0..4).map(start).collect();
         let mut on = 0;
         for run in &mut runs {
             // Either it is on, or it ends.

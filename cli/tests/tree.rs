@@ -298,6 +298,84 @@ fn a_lease_that_is_taken_away_ends_all_of_it_and_the_gpu_drains_meanwhile() {
     run.until_said("what the command had started did not end when asked; killing it");
     assert_eq!(run.code(), 76);
     assert!(strays.iter().all(|stray| !stray.lives()));
+    broker.until_idle();
+}
+
+#[test]
+fn a_cancelled_run_is_over_before_its_gpu_is_granted_on() {
+    let broker = Broker::start(1);
+    let script = format!("{DEAF_DAEMON}; exec sleep 600");
+    let start = || {
+        let args = ["run", "--request-id", "mine", "--", "sh", "-c", &script];
+        let run = Running::start(&mut broker.warden(&args));
+        let stray = Stray::named(&run.line());
+        until("asleep", || name_of(stray.0) == "sleep");
+        (run, stray)
+    };
+    let (mut run, stray) = start();
+    assert_eq!(broker.output(&["cancel", "mine"]).status.code(), Some(0));
+    run.until_said("ending the command");
+    // It cannot see to its daemon any more.
+    run.signal(Signal::KILL);
+    run.wait();
+    let next = broker.client().acquire(body()).unwrap();
+    assert!(!stray.lives());
+    next.close().unwrap();
+}
+
+#[test]
+fn a_killed_run_leaves_nothing_though_another_process_has_its_lease() {
+    let broker = Broker::start(1);
+    let script = format!("{DEAF_DAEMON}; exec sleep 600");
+    let args = [
+        "run",
+        "--request-id",
+        "mine",
+        "--name",
+        "mine",
+        "--",
+        "sh",
+        "-c",
+        &script,
+    ];
+    let mut run = Running::start(&mut broker.warden(&args));
+    let stray = Stray::named(&run.line());
+    let taken_over = LockBody {
+        client: "mine".to_owned(),
+        request_id: Some("mine".into()),
+        pid: Some(std::process::id()),
+        ..LockBody::default()
+    };
+    broker.client().lock(taken_over).unwrap();
+    run.signal(Signal::KILL);
+    run.wait();
+    until("gone", || !stray.lives());
+    assert_eq!(broker.status().leases[0].pid, Some(std::process::id()));
+}
+
+#[test]
+fn a_mark_that_may_not_be_set_is_not_taken_for_anothers() {
+    let broker = Broker::start(1);
+    let limited = |hard: &str, args: &[&str]| {
+        let run = broker.warden(args);
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--locks={hard}:{hard}"));
+        command.arg(run.get_program()).args(run.get_args());
+        command.envs(
+            run.get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+        command
+    };
+    // A hundred is no mark; the other is one of a process that is not there.
+    for hard in ["100", "10000000"] {
+        let script = format!("{DAEMON}; exec sleep 600");
+        let args = ["run", "--", "sh", "-c", &script];
+        let run = Running::start(&mut limited(hard, &args));
+        let stray = Stray::named(&run.line());
+        until("asleep", || name_of(stray.0) == "sleep");
+        assert!(!lived_at_the_grant(&broker, run, &stray), "{hard}");
+    }
     broker.until("free", |status| status.gpus[0].state == GpuState::Free);
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use serde::Serialize;
@@ -102,7 +102,25 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Problem`] when it was refused, timed out or ended otherwise; see [`Error`].
-    pub async fn lock(&self, mut body: LockBody) -> Result<Granted, Error> {
+    pub async fn lock(&self, body: LockBody) -> Result<Granted, Error> {
+        self.lock_with(body, &[]).await
+    }
+
+    /// As [`Client::lock`], for a request that joins none of another process: where one that lives
+    /// has a request of this id, in the queue or granted, it is refused with `request_conflict`.
+    ///
+    /// # Errors
+    /// As [`Client::lock`].
+    pub async fn lock_new(&self, body: LockBody) -> Result<Granted, Error> {
+        let is_new = (header::IF_NONE_MATCH, HeaderValue::from_static("*"));
+        self.lock_with(body, &[is_new]).await
+    }
+
+    async fn lock_with(
+        &self,
+        mut body: LockBody,
+        headers: &[(HeaderName, HeaderValue)],
+    ) -> Result<Granted, Error> {
         body.wait = None;
         if body.request_id.is_none() {
             body.request_id = Some(new_request_id()?);
@@ -114,7 +132,7 @@ impl Client {
         let mut reached = false;
         let mut pause = RETRY_FIRST;
         loop {
-            let error = match self.lock_once(&body).await {
+            let error = match self.post_lock(&body, headers).await {
                 Ok(granted) => return Ok(granted),
                 Err(error) if error.is_away() => error,
                 Err(error) => return Err(error),
@@ -152,8 +170,17 @@ impl Client {
     /// # Errors
     /// See [`Error`]. A broken connection is [`Error::Unreachable`].
     pub async fn lock_once(&self, body: &LockBody) -> Result<Granted, Error> {
-        self.exchange(Method::POST, "/v1/gpu/lock", Some(to_json(body)?))
-            .await
+        self.post_lock(body, &[]).await
+    }
+
+    async fn post_lock(
+        &self,
+        body: &LockBody,
+        headers: &[(HeaderName, HeaderValue)],
+    ) -> Result<Granted, Error> {
+        let mut call = call(Method::POST, "/v1/gpu/lock", Some(to_json(body)?));
+        call.headers.extend_from_slice(headers);
+        self.exchange(&call).await
     }
 
     /// Queues without waiting: the answer is a lease or the place in the queue.
@@ -274,7 +301,8 @@ impl Client {
     /// `invalid_request` for a module that is not known; see [`Error`].
     pub async fn reload(&self, body: &ReloadBody) -> Result<Reloaded, Error> {
         let body = Some(to_json(body)?);
-        let reload = self.exchange(Method::POST, "/v1/hot-reload", body);
+        let call = call(Method::POST, "/v1/hot-reload", body);
+        let reload = self.exchange(&call);
         within(RELOAD_TIMEOUT, self, reload).await
     }
 
@@ -306,17 +334,12 @@ impl Client {
         path: &str,
         body: Option<Bytes>,
     ) -> Result<T, Error> {
-        within(CALL_TIMEOUT, self, self.exchange(method, path, body)).await
+        let call = call(method, path, body);
+        within(CALL_TIMEOUT, self, self.exchange(&call)).await
     }
 
-    async fn exchange<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<Bytes>,
-    ) -> Result<T, Error> {
-        let call = call(method, path, body);
-        let (address, response) = self.transport.send(&call, true).await?;
+    async fn exchange<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<T, Error> {
+        let (address, response) = self.transport.send(call, true).await?;
         if response.status() == StatusCode::OK {
             read(&address, response).await
         } else {

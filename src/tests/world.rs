@@ -293,6 +293,8 @@ impl<'a> World<'a> {
                     Outcome::Yielded,
                     // What it had started may be left.
                     Outcome::OwnerGone,
+                    // By a cancellation, which is not the holder's word.
+                    Outcome::Released,
                 ];
                 if let Some(until_ms) = drains_until_ms {
                     assert!(may_drain.contains(outcome), "{outcome:?} leaves nobody");

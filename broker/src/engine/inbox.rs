@@ -26,6 +26,15 @@ pub(crate) struct Answered {
     pub(crate) delivery: Option<Delivery>,
 }
 
+/// Which requests that are there already a lock with their id may become one with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Joins {
+    /// Any of the same poster.
+    Any,
+    /// None of another process that lives.
+    Own,
+}
+
 /// Everything that comes in to the engine.
 #[derive(Debug)]
 pub(crate) enum Input {
@@ -37,6 +46,8 @@ pub(crate) enum Input {
         caller: warden::Caller,
         /// Where.
         connection: Connection,
+        /// With what.
+        joins: Joins,
         /// Why the rules refuse it, unless it is one that was posted under others.
         refusal: Option<Box<warden::Refusal>>,
         /// Hears of the grant, or of the place in the queue.

@@ -6,8 +6,9 @@ use std::collections::{HashMap, HashSet};
 use tokio::sync::mpsc::UnboundedSender;
 use warden::event::Lease;
 use warden::wire::Outcome;
-use warden::{Arbiter, Caller, Change, Event, Fact, Owner, Refusal, Request, RequestId};
+use warden::{Arbiter, Caller, Change, Code, Event, Fact, Owner, Refusal, Request, RequestId};
 
+use crate::engine::inbox::Joins;
 use crate::owners::Watch;
 use crate::{files, process};
 
@@ -23,6 +24,9 @@ const IDLE_WATCHED: usize = 256;
 pub(super) struct Owned {
     by_request: HashMap<RequestId, Owner>,
     by_owner: HashMap<Owner, HashSet<RequestId>>,
+    /// Whose lease another process took over, as it may: what they have started under it is still to
+    /// be ended with them.
+    former: HashSet<Owner>,
     idle: usize,
     watcher: UnboundedSender<Watch>,
 }
@@ -32,6 +36,7 @@ impl Owned {
         Self {
             by_request: HashMap::new(),
             by_owner: HashMap::new(),
+            former: HashSet::new(),
             idle: 0,
             watcher,
         }
@@ -57,6 +62,11 @@ impl Owned {
                 if let Fact::Attached(joined) | Fact::Rejoined(joined) = &event.fact
                     && joined.owner.is_some()
                 {
+                    let before = self.by_request.get(&joined.request_id).copied();
+                    if matches!(change, Change::Adopted(_)) {
+                        self.former
+                            .extend(before.filter(|_| before != joined.owner));
+                    }
                     self.set(&joined.request_id, joined.owner);
                 }
             }
@@ -113,19 +123,20 @@ impl Owned {
     fn sweep(&mut self) {
         let watcher = &self.watcher;
         self.by_owner.retain(|owner, requests| {
-            if requests.is_empty() {
+            let is_needed = !requests.is_empty() || self.former.contains(owner);
+            if !is_needed {
                 // Nobody listens any more only where the broker is ending.
                 let _ = watcher.send(Watch::End(*owner));
             }
-            !requests.is_empty()
+            is_needed
         });
-        self.idle = 0;
+        self.idle = self.by_owner.values().filter(|all| all.is_empty()).count();
     }
 
     /// A process has ended. Where something lives with it, what it left is ended first.
     pub(super) fn ended(&mut self, owner: &Owner) {
         match self.by_owner.get(owner) {
-            Some(requests) if requests.is_empty() => {
+            Some(requests) if requests.is_empty() && !self.former.contains(owner) => {
                 self.gone(owner);
             }
             Some(_) => self.tell(Watch::Orphans(*owner)),
@@ -135,6 +146,7 @@ impl Owned {
 
     /// A process is gone, and so are its orphans: what lived with it.
     pub(super) fn gone(&mut self, owner: &Owner) -> Vec<RequestId> {
+        self.former.remove(owner);
         let Some(requests) = self.by_owner.remove(owner) else {
             return Vec::new();
         };
@@ -147,23 +159,41 @@ impl Owned {
         requests.into_iter().collect()
     }
 
-    /// Why nobody may come for the lease that this request has become: its owner has ended, and with
-    /// it the lease does, though what that one left may be ending still.
-    pub(super) fn not_to_be_taken_over(
+    /// Why a lock may not become one with the request that has its id already: that is a lease whose
+    /// owner has ended, and with it the lease does, though what that one left may be ending still; or
+    /// its owner lives, and the lock is not to join another's.
+    pub(super) fn why_not_joined(
         &self,
         arbiter: &Arbiter,
         request: &Request,
         caller: &Caller,
+        joins: Joins,
     ) -> Option<Refusal> {
         let id = request.id.as_ref()?;
-        let owner = self.by_request.get(id)?;
         // Its own process may always post again, and need not be looked at for it.
-        if request.owner == Some(*owner) {
+        let owner = self.by_request.get(id);
+        let owner = owner.filter(|owner| request.owner != Some(**owner))?;
+        let lease = arbiter.leases().find(|lease| lease.request_id == *id);
+        let first = match lease {
+            Some(lease) => &lease.request,
+            None if joins == Joins::Own => &arbiter.waiter(id)?.request,
+            None => return None,
+        };
+        if !caller.may_touch(&first.door) {
             return None;
         }
-        let lease = arbiter.leases().find(|lease| lease.request_id == *id)?;
-        let is_over = caller.may_touch(&lease.request.door) && !process::lives(owner);
-        is_over.then(|| Refusal::request_ended(id, Outcome::OwnerGone))
+        match process::lives(owner) {
+            false if lease.is_some() => Some(Refusal::request_ended(id, Outcome::OwnerGone)),
+            true if joins == Joins::Own => {
+                let detail = format!(
+                    "Process {} has the request {id}. Take another id, or come back when that one \
+                     has ended.",
+                    owner.pid
+                );
+                Some(Refusal::new(Code::RequestConflict, detail))
+            }
+            _ => None,
+        }
     }
 
     /// Every process that owns something.

@@ -307,6 +307,7 @@ impl Engine {
                 request,
                 caller,
                 connection,
+                joins,
                 refusal,
                 to,
             } => {
@@ -315,7 +316,11 @@ impl Engine {
                     return;
                 }
                 self.outbox.wait(connection, &request, to);
-                self.lock(now, request, caller, connection, refusal);
+                let owned = &self.outbox.owned;
+                match owned.why_not_joined(&self.arbiter, &request, &caller, joins) {
+                    Some(refusal) => self.outbox.fail(connection, refusal.into()),
+                    None => self.lock(now, request, caller, connection, refusal),
+                }
             }
             // It could not be kept once it is said.
             Input::Ask { to, .. } | Input::Reset { to }
@@ -371,11 +376,6 @@ impl Engine {
         connection: Connection,
         refusal: Option<Box<Refusal>>,
     ) {
-        let owned = &self.outbox.owned;
-        if let Some(refusal) = owned.not_to_be_taken_over(&self.arbiter, &request, &caller) {
-            self.outbox.fail(connection, refusal.into());
-            return;
-        }
         let wait = request.wait;
         let asks = caller.clone();
         let command = match refusal {

@@ -7,14 +7,15 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use http::{Response, StatusCode};
+use http::header::IF_NONE_MATCH;
+use http::{HeaderMap, Response, StatusCode};
 use warden::wire::{LockBody, Outcome as End};
 use warden::{Code, Command, Origin, Owner, Refusal, Reply, RequestId};
 
 use crate::app::{App, Ready};
 use crate::clock::rfc3339;
 use crate::engine::Delivery;
-use crate::engine::inbox::Answered;
+use crate::engine::inbox::{Answered, Joins};
 use crate::http::answer::{Extra, Failure, json};
 use crate::http::input;
 use crate::http::line::Peer;
@@ -38,6 +39,7 @@ pub(super) async fn lock(
 
 async fn post(ready: &Ready, guest: &Guest, request: Request) -> Outcome {
     let caller = guest.caller()?;
+    let joins = joins(request.headers());
     let body: LockBody = input::read(request).await?;
     let origin = Origin {
         door: caller.door.clone(),
@@ -47,7 +49,10 @@ async fn post(ready: &Ready, guest: &Guest, request: Request) -> Outcome {
     if let Some(owner) = request.owner {
         request.owner = Some(check_owner(guest.line.peer, owner)?);
     }
-    let answered = ready.desk.lock(Arc::new(request), caller, refusal).await?;
+    let answered = ready
+        .desk
+        .lock(Arc::new(request), caller, joins, refusal)
+        .await?;
     let Answered { reply, delivery } = answered;
     match reply {
         Reply::Granted { grant, .. } => {
@@ -63,6 +68,15 @@ async fn post(ready: &Ready, guest: &Guest, request: Request) -> Outcome {
             (None, None) => Ok(json(StatusCode::ACCEPTED, &view.to_wire(&rfc3339))),
         },
         other => Err(unexpected(&other)),
+    }
+}
+
+/// Whose request of the same id it may become one with: `If-None-Match: *` asks for one that nobody
+/// has.
+fn joins(headers: &HeaderMap) -> Joins {
+    match headers.get(IF_NONE_MATCH) {
+        Some(none) if none == "*" => Joins::Own,
+        _ => Joins::Any,
     }
 }
 

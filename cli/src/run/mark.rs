@@ -26,11 +26,14 @@ fn limit_to(own: Owner) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
     let maximum = getrlimit(Resource::Locks).maximum;
-    let set = |current| setrlimit(Resource::Locks, Rlimit { current, maximum });
-    if set(own.mark_number().or(maximum)).is_err() {
-        // The administrator keeps it lower, so the mark in the environment stands alone; that of
-        // another run, around this one, must not.
-        let _ = set(maximum);
+    let set = |number| {
+        let current = Some(number);
+        setrlimit(Resource::Locks, Rlimit { current, maximum })
+    };
+    if set(own.mark_number().unwrap_or(0)).is_err() {
+        // The administrator keeps it lower, so the mark in the environment stands alone. No other
+        // number must: it would be another's mark.
+        let _ = set(0);
     }
 }
 

@@ -62,6 +62,6 @@ impl Progress {
 
 /// A reader of standard error that has gone away is no reason to stop the command.
 fn put(text: fmt::Arguments<'_>) {
-    let mut out = stderr().lock();
-    let _: io::Result<()> = out.write_fmt(text).and_then(|()| out.flush());
+    // In one piece: others may be writing there too.
+    let _: io::Result<()> = stderr().write_all(text.to_string().as_bytes());
 }

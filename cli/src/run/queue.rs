@@ -51,7 +51,7 @@ pub async fn wait(
     };
     let mut body = body.clone();
     body.request_id = Some(request_id.clone());
-    let mut lock = pin!(client.lock(body));
+    let mut lock = pin!(client.lock_new(body));
     let mut was_stopped = false;
     let ended = {
         let mut telling = pin!(tell(client, &request_id, progress));

@@ -54,6 +54,7 @@ impl Signals {
                 handle(signal)?;
             }
         }
+        unblock()?;
         Ok(Self {
             pipe: pipe::Receiver::from_owned_fd(reader.into())?,
             ready: VecDeque::new(),
@@ -147,6 +148,24 @@ fn handle(signal: Signal) -> io::Result<()> {
     match set {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Lets through what whoever started us may have had blocked, the ends of children included: for
+/// this thread, which is where handlers run then.
+fn unblock() -> io::Result<()> {
+    let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the set is initialised first, and all numbers are those of signals.
+    let failed = unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        for signal in PASSED.iter().chain([&Signal::CHILD]) {
+            libc::sigaddset(set.as_mut_ptr(), signal.as_raw());
+        }
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), std::ptr::null_mut())
+    };
+    match failed {
+        0 => Ok(()),
+        number => Err(io::Error::from_raw_os_error(number)),
     }
 }
 

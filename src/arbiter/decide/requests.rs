@@ -227,8 +227,15 @@ impl Arbiter {
             Whereabouts::Leased(token) => {
                 let lease = self.leases.get(&token).ok_or_else(|| unknown_request(id))?;
                 let outcome = lease.given_back();
-                let facts = vec![lease.ended(outcome)];
-                (facts, Reply::Request(Box::new(view.ended(outcome))))
+                // Without its token anybody of the same poster may ask for it; whoever holds it may
+                // be at work.
+                let ended = if lease.undelivered {
+                    lease.ended(outcome)
+                } else {
+                    self.taken(now, lease, outcome)
+                };
+                let view = view.ended(outcome);
+                (vec![ended], Reply::Request(Box::new(view)))
             }
             Whereabouts::Ended(_) => (Vec::new(), Reply::Request(Box::new(view))),
         })

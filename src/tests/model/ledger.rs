@@ -356,10 +356,11 @@ impl Judge<'_> {
 
     /// Whether somebody may still be on its GPUs: it was taken from an owner, or one left somebody.
     fn drains(&self, lease: &Lease, outcome: Outcome) -> bool {
-        let taken = match outcome {
-            Outcome::Forced | Outcome::Expired | Outcome::Reset => true,
-            Outcome::Yielded => !matches!(self.action, Action::Release(_) | Action::Cancel(_)),
-            Outcome::OwnerGone => matches!(self.action, Action::OwnerLeaves(_)),
+        let taken = match (outcome, self.action) {
+            (Outcome::Forced | Outcome::Expired | Outcome::Reset, _) => true,
+            (Outcome::Released | Outcome::Yielded, Action::Cancel(_)) => !lease.undelivered,
+            (Outcome::Yielded, Action::Release(_)) => false,
+            (Outcome::Yielded, _) | (Outcome::OwnerGone, Action::OwnerLeaves(_)) => true,
             _ => false,
         };
         taken && lease.owner.is_some() && self.scene.policy.drain_ms > 0

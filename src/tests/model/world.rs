@@ -239,7 +239,7 @@ impl Small {
             may(lease.is_some(), Action::Renew(who));
             let loads = lease.is_some_and(|lease| lease.operation.is_model_load());
             may(loads, Action::Loaded(who));
-            may(waiter.is_some(), Action::Cancel(who));
+            may(waiter.is_some() || lease.is_some(), Action::Cancel(who));
             may(who.kind == Kind::Share, Action::OwnerGone(who));
             let drains = self.scene.policy.drain_ms > 0;
             may(drains && who.kind == Kind::Share, Action::OwnerLeaves(who));

@@ -4,7 +4,7 @@ use warden::wire::{GpuState, LockBody, Outcome, WhyCode};
 use warden::{Command, Policy};
 
 use super::{body, scene, scene_under, shared};
-use crate::world::{World, about, gpu, rfc3339};
+use crate::world::{World, about, caller, gpu, rfc3339};
 
 /// A body whose lease lives with a process.
 fn owned(id: &str) -> LockBody {
@@ -24,6 +24,14 @@ impl World<'_> {
         let (lease_id, _) = self.holds(id);
         self.run(&Command::ForceRelease { lease_id })
             .expect("it holds it");
+    }
+
+    fn cancels(&mut self, id: &str) {
+        let cancel = Command::Cancel {
+            request_id: id.into(),
+            caller: caller(),
+        };
+        self.run(&cancel).expect("it is there");
     }
 
     fn drains(&mut self) -> warden::LeaseId {
@@ -95,6 +103,22 @@ fn without_an_owner_or_where_it_was_given_back_nothing_drains() {
     scene_under(1, never, |world| {
         world.posts(&owned("holder"));
         world.forces("holder");
+        assert_eq!(world.states(), [GpuState::Free]);
+    });
+}
+
+#[test]
+fn a_lease_that_is_cancelled_drains_unless_its_holder_never_heard_of_it() {
+    scene(1, |world| {
+        world.posts(&owned("holder"));
+        world.cancels("holder");
+        assert_eq!(world.outcome("holder"), Some(Outcome::Released));
+        assert_eq!(world.states(), [GpuState::Draining]);
+    });
+    scene(1, |world| {
+        let connection = world.posts(&owned("untold"));
+        world.undelivered("untold", connection);
+        world.cancels("untold");
         assert_eq!(world.states(), [GpuState::Free]);
     });
 }
