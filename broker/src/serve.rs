@@ -77,7 +77,7 @@ fn serve_on(
             announce(&broker);
         }
         let lines = start.passed();
-        match runtime.block_on(live(&mut broker, lines, ears))? {
+        match runtime.block_on(live(config, &mut broker, lines, ears))? {
             End::Well(outcome) => return Ok(outcome),
             End::Leaving(leaving) => {
                 signals::hold_back();
@@ -267,7 +267,12 @@ fn announce(broker: &Broker) {
     }
 }
 
-async fn live(broker: &mut Broker, lines: Vec<Parked>, ears: &mut Ears) -> Result<End, ServeError> {
+async fn live(
+    config: &Config,
+    broker: &mut Broker,
+    lines: Vec<Parked>,
+    ears: &mut Ears,
+) -> Result<End, ServeError> {
     broker.settle(lines).await;
     loop {
         tokio::select! {
@@ -279,7 +284,10 @@ async fn live(broker: &mut Broker, lines: Vec<Parked>, ears: &mut Ears) -> Resul
         }
     }
     broker.stop();
-    broker.ended().await?;
+    if let End::Leaving(_) = broker.end().await? {
+        // It was about to make way, and has left all for the next program to find, which will not be.
+        vanish(config);
+    }
     Ok(End::Well(Outcome::Signal))
 }
 
