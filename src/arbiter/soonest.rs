@@ -64,6 +64,11 @@ impl Soonest {
         }
     }
 
+    fn place(&mut self, node: (u64, u32), position: usize, positions: &mut Positions) {
+        self.nodes[position] = node;
+        positions.put(node.1, position);
+    }
+
     /// Moves a node up to where it belongs; says where that is.
     fn rise(&mut self, mut position: usize, positions: &mut Positions) -> usize {
         let node = self.nodes[position];
@@ -72,12 +77,10 @@ impl Soonest {
             if self.nodes[parent] <= node {
                 break;
             }
-            self.nodes[position] = self.nodes[parent];
-            positions.put(self.nodes[position].1, position);
+            self.place(self.nodes[parent], position, positions);
             position = parent;
         }
-        self.nodes[position] = node;
-        positions.put(node.1, position);
+        self.place(node, position, positions);
         position
     }
 
@@ -93,12 +96,10 @@ impl Soonest {
             if node <= self.nodes[child] {
                 break;
             }
-            self.nodes[position] = self.nodes[child];
-            positions.put(self.nodes[position].1, position);
+            self.place(self.nodes[child], position, positions);
             position = child;
         }
-        self.nodes[position] = node;
-        positions.put(node.1, position);
+        self.place(node, position, positions);
     }
 }
 
