@@ -70,7 +70,12 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
                 wake,
             };
             parts.hot.settle();
-            Ok(Box::new(Window(Host::new(parts, &options))))
+            let host = Host::new(parts, &options);
+            let drawn_to = creation.wgpu_render_state.as_ref();
+            Ok(Box::new(Window {
+                host,
+                linear: drawn_to.is_some_and(|state| state.target_format.is_srgb()),
+            }))
         }),
     );
     opened.map_err(|error| anyhow!("no window can be opened here: {error}"))
@@ -124,22 +129,35 @@ fn native_options(kept: &Kept) -> eframe::NativeOptions {
 
 /// The host as eframe has it.
 #[derive(Debug)]
-struct Window(Host);
+struct Window {
+    host: Host,
+    /// What is drawn to takes light, not values as a theme has them.
+    linear: bool,
+}
 
 impl eframe::App for Window {
     fn raw_input_hook(&mut self, ctx: &egui::Context, _raw_input: &mut egui::RawInput) {
-        self.0.before_frame(ctx);
+        self.host.before_frame(ctx);
     }
 
     fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
-        self.0.logic(ctx);
+        self.host.logic(ctx);
     }
 
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
-        self.0.ui(ui);
+        self.host.ui(ui);
+    }
+
+    fn clear_color(&self, _visuals: &egui::Visuals) -> [f32; 4] {
+        let ground = self.host.ground();
+        if self.linear {
+            egui::Rgba::from(ground).to_array()
+        } else {
+            ground.to_normalized_gamma_f32()
+        }
     }
 
     fn on_exit(&mut self) {
-        self.0.close();
+        self.host.close();
     }
 }

@@ -45,7 +45,9 @@ pub(crate) struct Told {
 /// A build that can be done again without cargo.
 #[derive(Debug)]
 pub(crate) struct Rebuild {
-    call: Call,
+    /// Nothing where cargo made none, since there was nothing to do: then all that can be known is
+    /// whether that is still so.
+    call: Option<Call>,
     directory: PathBuf,
     /// What the crate stands on: with any of it changed, cargo has to be asked.
     ground: Vec<Seen>,
@@ -79,24 +81,32 @@ impl Rebuild {
         artifact: &Path,
         began: SystemTime,
     ) -> Option<Self> {
-        let call = Call::parse(told.call.as_deref()?)?;
-        let out_dir = call.out_dir()?;
+        let call = match &told.call {
+            Some(call) => Some(Call::parse(call)?),
+            None => None,
+        };
         let mut ground: Vec<PathBuf> = OF_WORKSPACE
             .iter()
             .map(|name| directory.join(name))
             .collect();
         ground.extend(told.manifests.values().cloned());
-        for files in &told.libraries {
-            ground.extend(sources(directory, &dep_info(files, &out_dir)?)?);
-            ground.extend(files.iter().cloned());
-        }
+        ground.extend(told.libraries.iter().flatten().cloned());
         for (package, out) in &told.scripts {
             if let Some(manifest) = told.manifests.get(package) {
                 ground.extend(asked_for_by_script(manifest.parent()?, out)?);
             }
         }
+        let own = match &call {
+            Some(call) => {
+                let out_dir = call.out_dir()?;
+                for files in &told.libraries {
+                    ground.extend(sources(directory, &dep_info(files, &out_dir)?)?);
+                }
+                sources(directory, &call.dep_info()?)?
+            }
+            None => all_sources(artifact)?,
+        };
         let ground: Vec<Seen> = ground.into_iter().map(Seen::now).collect();
-        let own = sources(directory, &call.dep_info()?)?;
         let known = Self {
             own: own.into_iter().map(Seen::now).collect(),
             artifact: Seen::now(artifact.to_owned()),
@@ -132,14 +142,15 @@ impl Rebuild {
     }
 
     /// The call, and what keeps cargo from writing to the same folder while this lives; nothing
-    /// where somebody builds there just now.
+    /// where no call is known or somebody builds there just now.
     pub(crate) fn command(&self) -> Option<(Command, File)> {
-        let lock = File::open(self.call.out_dir()?.parent()?.join(LOCK)).ok()?;
+        let call = self.call.as_ref()?;
+        let lock = File::open(call.out_dir()?.parent()?.join(LOCK)).ok()?;
         lock.try_lock().ok()?;
-        let mut command = Command::new(&self.call.compiler);
+        let mut command = Command::new(&call.compiler);
         command
-            .args(&self.call.arguments)
-            .envs(self.call.variables.iter().cloned())
+            .args(&call.arguments)
+            .envs(call.variables.iter().cloned())
             .current_dir(&self.directory);
         Some((command, lock))
     }
@@ -147,7 +158,8 @@ impl Rebuild {
     /// The call has ended well: its file takes the artifact's place, as cargo would have done it.
     /// `began` is when it was made.
     pub(crate) fn done(&mut self, began: SystemTime) -> io::Result<PathBuf> {
-        let made = self.call.library().ok_or(io::ErrorKind::NotFound)?;
+        let call = self.call.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        let made = call.library().ok_or(io::ErrorKind::NotFound)?;
         let artifact = self.artifact.path.clone();
         if let Err(error) = fs::remove_file(&artifact)
             && error.kind() != io::ErrorKind::NotFound
@@ -156,8 +168,7 @@ impl Rebuild {
         }
         fs::hard_link(&made, &artifact).or_else(|_| fs::copy(&made, &artifact).map(drop))?;
         self.artifact = Seen::now(artifact.clone());
-        let own = self
-            .call
+        let own = call
             .dep_info()
             .and_then(|file| sources(&self.directory, &file));
         let own = own.ok_or(io::ErrorKind::InvalidData)?.into_iter();
@@ -280,6 +291,20 @@ fn sources(directory: &Path, dep_info: &Path) -> Option<Vec<PathBuf>> {
         .map(|file| directory.join(file.replace("\\ ", " ")))
         .collect();
     (!files.is_empty()).then_some(files)
+}
+
+/// The source of a library and of all that it stands on in the workspace, as cargo wrote it down
+/// beside it: the library's name, then all the files in one line. Nothing where one of them cannot be
+/// found, since then it would never be seen to change.
+fn all_sources(artifact: &Path) -> Option<Vec<PathBuf>> {
+    let text = fs::read_to_string(artifact.with_extension("d")).ok()?;
+    let (_, files) = text.lines().next()?.split_once(": ")?;
+    // A space in a name has a backslash before it.
+    let files = files.replace("\\ ", "\0");
+    let files = files.split_ascii_whitespace();
+    let files: Vec<PathBuf> = files.map(|file| file.replace('\0', " ").into()).collect();
+    let found = |file: &PathBuf| file.is_absolute() && file.is_file();
+    files.iter().all(found).then_some(files)
 }
 
 /// The files that a package's build script said it depends on. Nothing where it said none, since

@@ -159,6 +159,27 @@ fn an_edit_of_the_module_alone_takes_no_cargo() {
 }
 
 #[test]
+fn a_module_that_cargo_found_fresh_takes_no_cargo_until_it_changes() {
+    let bench = Bench::new();
+    assert_eq!((bench.answer(), bench.runs()), (11, 1));
+    // Written anew it may have changed: cargo has to be asked, and calls no compiler.
+    bench.write("Cargo.lock", LOCK);
+    assert!(matches!(bench.reload(), Outcome::Unchanged));
+    assert_eq!(bench.runs(), 2);
+    assert!(matches!(bench.reload(), Outcome::Unchanged));
+    assert_eq!(bench.runs(), 2, "nothing had changed since cargo said so");
+    bench.write("ground/src/lib.rs", "pub const TENS: u32 = 20;\n");
+    assert_eq!((bench.answer(), bench.runs()), (21, 3));
+    bench.write("Cargo.lock", LOCK);
+    assert!(matches!(bench.reload(), Outcome::Unchanged));
+    assert_eq!(bench.runs(), 4);
+    bench.write("src/digit.rs", "pub const DIGIT: u32 = 2;\n");
+    assert_eq!((bench.answer(), bench.runs()), (22, 5));
+    bench.write("src/digit.rs", "pub const DIGIT: u32 = 3;\n");
+    assert_eq!((bench.answer(), bench.runs()), (23, 5));
+}
+
+#[test]
 fn an_error_is_told_with_its_place_and_mended_without_cargo() {
     let bench = Bench::new();
     assert_eq!(bench.answer(), 11);

@@ -35,7 +35,7 @@ warden_manifest::manifest! {
     schema: warden_view::SCHEMA,
 }
 
-/// Draws one frame into all of `ui`.
+/// Draws one frame into all of `ui`, on the theme's ground, which lies there already.
 ///
 /// Call [`ui_hot_style`] before the first frame and whenever the theme or this library changed.
 /// Without it the frame is drawn in egui's own fonts.
@@ -49,7 +49,6 @@ pub fn ui_hot_draw(
 ) {
     let window = ui.max_rect();
     let mut scene = Scene::new(ui.ctx(), picture, theme, memory, actions);
-    ui.painter().rect_filled(window, 0.0, scene.ink.ground);
     let spacing = theme.spacing;
     let gap = spacing.gap;
     let inner = window.shrink(gap);

@@ -236,6 +236,6 @@ fn line(ui: &mut Ui, words: &str, size: f32, ink: Rgba) {
     clippy::disallowed_methods,
     reason = "this is where a theme's token becomes a colour"
 )]
-fn colour(token: Rgba) -> Color32 {
+pub fn colour(token: Rgba) -> Color32 {
     Color32::from_rgba_unmultiplied(token.r, token.g, token.b, token.a)
 }

@@ -274,6 +274,13 @@ impl Host {
         }
     }
 
+    /// What every frame begins with: the theme's ground, all over the window. To clear a picture costs
+    /// nothing beside painting all of it, which in software takes as long as everything on it.
+    #[must_use]
+    pub fn ground(&self) -> egui::Color32 {
+        failed::colour(self.config.theme().colours.ground)
+    }
+
     /// The last chance to write what is remembered.
     pub fn close(&mut self) {
         self.flush();

@@ -89,6 +89,9 @@ fn draw(ui: &mut egui::Ui, stage: &mut Stage) {
         actions,
         ..
     } = stage;
+    // The host begins every frame with it.
+    ui.painter()
+        .rect_filled(whole, 0.0, ui_kit::ink::color32(theme.colours.ground));
     ui_hot::ui_hot_draw(&mut ui, picture, theme, ui_memory, actions).expect("the window is drawn");
     palette::palette_draw(&mut ui, picture, theme, ui_memory, memory, actions)
         .expect("the palette is drawn");

@@ -75,5 +75,8 @@ fn draw(ui: &mut egui::Ui, stage: &mut Stage) {
         memory,
         actions,
     } = stage;
+    // The host begins every frame with it.
+    ui.painter()
+        .rect_filled(whole, 0.0, ui_kit::ink::color32(theme.colours.ground));
     ui_hot::ui_hot_draw(&mut ui, picture, theme, memory, actions).expect("it draws");
 }
