@@ -109,16 +109,23 @@ impl Stream {
     /// between are gone already.
     pub(crate) fn latest(&self) -> Option<Snapshot> {
         let mut kept = self.picture();
-        let picture = kept.as_mut()?;
+        self.bring_up_to_date(&mut kept);
+        kept.clone()
+    }
+
+    /// Leaves nothing where events in between are gone.
+    fn bring_up_to_date(&self, kept: &mut Option<Snapshot>) {
+        let Some(picture) = kept.as_mut() else {
+            return;
+        };
         for told in self.ring.after(picture.revision()) {
             if let Err(error) = picture.fold(told.revision, &told.event, told.clock_ms) {
                 tracing::warn!(%error, "the picture is made anew");
                 *kept = None;
-                return None;
+                return;
             }
         }
         self.folded.store(picture.revision(), Ordering::Release);
-        Some(picture.clone())
     }
 
     /// Takes a picture that was made anew, unless there is a later one.
@@ -151,7 +158,9 @@ impl Stream {
                 () = self.fold.notified() => {
                     let stream = Arc::clone(&self);
                     // Some thousand events take a while.
-                    drop(tokio::task::spawn_blocking(move || drop(stream.latest())).await);
+                    drop(tokio::task::spawn_blocking(move || {
+                        stream.bring_up_to_date(&mut stream.picture());
+                    }).await);
                 }
                 changed = head.changed() => {
                     if changed.is_err() {

@@ -2,9 +2,13 @@
 //!
 //! Measured in CPU time of this thread, and of fifteen rounds the fastest counts (the median stands
 //! beside it): what else runs on the machine only ever slows it down, through the caches it shares.
+//! How much it does is seen by the bare queue beside it, whose rounds take turns with these.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
+use warden::arbiter::REMEMBERED;
 use warden::snapshot::About;
 use warden::workload::{Measured, Workload};
 
@@ -18,12 +22,18 @@ fn main() {
         let mut workload = Workload::new(waiters, SEED);
         // Until the remembered requests and the pattern of shares are those of a long run.
         workload.measure(360_000, &thread_time);
-        let mut rounds: Vec<Measured> = (0..ROUNDS)
-            .map(|_| workload.measure(COMMANDS, &thread_time))
-            .collect();
+        let mut bare = Bare::new(waiters);
+        bare.measure(360_000);
+        let mut bare_best = Duration::MAX;
+        let mut rounds: Vec<Measured> = Vec::new();
+        for _ in 0..ROUNDS {
+            rounds.push(workload.measure(COMMANDS, &thread_time));
+            bare_best = bare_best.min(bare.measure(COMMANDS));
+        }
         rounds.sort_by_key(|round| round.took);
         let ns = |round: &Measured| round.took.as_secs_f64() * 1e9 / round.commands as f64;
         let (best, median) = (ns(&rounds[0]), ns(&rounds[ROUNDS / 2]));
+        let bare_ns = bare_best.as_secs_f64() * 1e9 / COMMANDS as f64;
         let about = About {
             version: String::new(),
             started_at: String::new(),
@@ -35,17 +45,100 @@ fn main() {
         let status_ms = (thread_time() - start).as_secs_f64() * 1e3;
         println!(
             "{{\"n\":{waiters},\"waiters_at_end\":{},\"commands\":{},\"commands_per_s\":{:.0},\
-             \"ns_per_command\":{best:.1},\"ns_per_command_median\":{median:.1},\"facts\":{},\
+             \"ns_per_command\":{best:.1},\"ns_per_command_median\":{median:.1},\"times_bare\":{:.2},\"facts\":{},\
              \"hand_offs\":{},\"status_ms\":{status_ms:.2},\"status_waiters\":{},\
              \"checksum\":\"{:016x}\"}}",
             workload.waiters(),
             rounds.iter().map(|round| round.commands).sum::<u64>(),
             1e9 / best,
+            best / bare_ns,
             rounds.iter().map(|round| round.facts).sum::<u64>(),
             rounds.iter().map(|round| round.grants).sum::<u64>(),
             status.queue.len(),
             workload.checksum(),
         );
+    }
+}
+
+/// The least that any queue does for an acquire, a hand-off and a renewal, in the standard library's
+/// collections and without a rule: ids are found, waiters stand in order, whatever has a deadline is
+/// found by it, and what has ended is remembered.
+struct Bare {
+    waiters: BTreeMap<(u64, u64), Arc<str>>,
+    timeouts: BTreeMap<u64, u64>,
+    leases: BTreeMap<u64, Arc<str>>,
+    expiries: BTreeSet<(u64, u64)>,
+    known: HashMap<Arc<str>, u64>,
+    ended: VecDeque<Arc<str>>,
+    made: u64,
+    granted: u64,
+}
+
+impl Bare {
+    fn new(waiters: usize) -> Self {
+        let mut bare = Self {
+            waiters: BTreeMap::new(),
+            timeouts: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            expiries: BTreeSet::new(),
+            known: HashMap::new(),
+            ended: VecDeque::new(),
+            made: 0,
+            granted: 0,
+        };
+        for _ in 0..waiters + 4 {
+            bare.acquire();
+        }
+        for _ in 0..4 {
+            bare.grant();
+        }
+        bare
+    }
+
+    fn measure(&mut self, commands: u64) -> Duration {
+        let start = thread_time();
+        for _ in 0..commands / 3 {
+            self.acquire();
+            self.hand_off();
+            self.renew();
+        }
+        thread_time() - start
+    }
+
+    fn acquire(&mut self) {
+        self.made += 1;
+        let id: Arc<str> = format!("request-{}", self.made).into();
+        self.known.insert(Arc::clone(&id), self.made);
+        self.waiters.insert((self.made % 7, self.made), id);
+        self.timeouts.insert(self.made, self.made);
+    }
+
+    fn grant(&mut self) {
+        if let Some(((_, made), id)) = self.waiters.pop_first() {
+            self.timeouts.remove(&made);
+            self.granted += 1;
+            self.leases.insert(self.granted, id);
+            self.expiries.insert((self.made, self.granted));
+        }
+    }
+
+    fn hand_off(&mut self) {
+        if let Some((token, id)) = self.leases.pop_first() {
+            self.expiries.retain(|(_, whose)| *whose != token);
+            self.ended.push_back(id);
+            if self.ended.len() > REMEMBERED
+                && let Some(oldest) = self.ended.pop_front()
+            {
+                self.known.remove(&oldest);
+            }
+        }
+        self.grant();
+    }
+
+    fn renew(&mut self) {
+        if let Some((_, token)) = self.expiries.pop_first() {
+            self.expiries.insert((self.made, token));
+        }
     }
 }
 

@@ -22,6 +22,8 @@ pub fn measure() -> Result<Vec<Figure>> {
             1e6,
             "commands/s",
         ));
+        let of_bare = amount(number(at, "times_bare"), "×");
+        figures.push(Figure::plain("  over a bare queue without rules", of_bare));
         let checksum = result["checksum"].as_str().unwrap_or("none");
         figures.push(Figure::plain("  checksum of the end state", checksum));
     }
