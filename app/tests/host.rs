@@ -9,6 +9,8 @@
 
 mod stand;
 
+use std::cell::Cell;
+
 use serde_json::json;
 use stand::{Broker, host, status, until, waiter, window};
 use warden_app::{Draw, Drawing, Functions};
@@ -229,6 +231,38 @@ fn the_theme_key_steps_on_and_the_choice_is_kept() {
     first.state_mut().close();
     let second = window(host(Some(GOOD), NOWHERE, dir.path()));
     assert_eq!(&*second.state().picture().window.theme, "light");
+}
+
+thread_local! {
+    static DRAWN_ON: Cell<[u8; 4]> = const { Cell::new([0; 4]) };
+}
+
+/// Notes on which ground it was to draw.
+fn draw_and_note(
+    _ui: &mut egui::Ui,
+    _picture: &Picture,
+    theme: &Theme,
+    _memory: &mut UiMemory,
+    _actions: &mut Vec<Action>,
+) -> Result<(), Panicked> {
+    let ground = theme.colours.ground;
+    DRAWN_ON.set([ground.r, ground.g, ground.b, ground.a]);
+    Ok(())
+}
+
+#[test]
+fn a_frame_stands_on_the_ground_of_the_theme_that_it_was_drawn_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut window = window(host(Some(functions(draw_and_note)), NOWHERE, dir.path()));
+    window.step();
+    let before = DRAWN_ON.get();
+    assert_eq!(window.state().ground().to_array(), before);
+    window.key_press_modifiers(Modifiers::CTRL | Modifiers::SHIFT, Key::T);
+    for _ in 0..3 {
+        window.step();
+        assert_eq!(window.state().ground().to_array(), DRAWN_ON.get());
+    }
+    assert_ne!(DRAWN_ON.get(), before, "the key changes the theme");
 }
 
 #[test]

@@ -67,11 +67,13 @@ impl Display {
     /// be there, and so do those after it.
     ///
     /// # Errors
-    /// As [`Self::picture`], and when it does not stand still within 20 s.
+    /// As [`Self::picture`], and when it does not stand still within two minutes: new drawing code proves
+    /// itself by 60 frames, on which what counts down is never still, and a large window in software may
+    /// get two of them a second.
     pub fn picture_at_rest(&self) -> Result<Picture> {
         let mut last = self.picture()?;
         until(
-            Duration::from_secs(20),
+            Duration::from_secs(120),
             "the display to stand still",
             || {
                 let now = self.picture()?;

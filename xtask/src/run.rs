@@ -13,8 +13,6 @@ use crate::{build, system};
 
 /// A cold start under a software renderer on a busy machine takes some seconds.
 const LIVE_WITHIN: Duration = Duration::from_secs(60);
-/// Its drawing code proves itself by 60 frames, and some of these machines draw two a second.
-const PROVED_WITHIN: Duration = Duration::from_secs(120);
 /// How often a window beside a demo is looked at, as the demo looks at its own processes.
 const LOOK: Duration = Duration::from_millis(100);
 /// How long a window may take to end.
@@ -141,7 +139,8 @@ impl Shot {
         window.wait_for("shown", LIVE_WITHIN, |report| {
             report["revision"].as_u64() >= Some(revision)
         })?;
-        at_rest(&display, &window)
+        display.fill(window.pid())?;
+        display.picture_at_rest()
     }
 
     /// Of whatever broker answers here, started where there is none, as `cargo xtask run` would.
@@ -149,7 +148,8 @@ impl Shot {
         let display = Display::start(self.size.0, self.size.1)?;
         let window = Window::open(&display, None, &self.line(&[]))?;
         window.wait_for("live", LIVE_WITHIN, |_| true)?;
-        at_rest(&display, &window)
+        display.fill(window.pid())?;
+        display.picture_at_rest()
     }
 
     fn line<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
@@ -160,14 +160,6 @@ impl Shot {
         line.extend(self.arguments.iter().map(String::as_str));
         line
     }
-}
-
-/// What the window shows once its drawing code has proved itself: until then it draws frame after frame,
-/// and what counts down on it is never still. A large one that is drawn in software takes its time.
-fn at_rest(display: &Display, window: &Window) -> Result<Picture> {
-    display.fill(window.pid())?;
-    window.wait_for("trusted", PROVED_WITHIN, |_| true)?;
-    display.picture_at_rest()
 }
 
 fn parse_size(text: &str) -> Result<(u32, u32), String> {

@@ -65,6 +65,7 @@ pub struct Host {
     resume: Option<Resume>,
     /// What had the focus then, and in how many passes over live figures it is still given to it.
     refocus: Option<(egui::Id, u32)>,
+    ground: egui::Color32,
     /// Fonts and style are to be put in place before the next frame.
     restyle: bool,
     /// What the hot code must be given once more, since the pass that had it was discarded.
@@ -107,6 +108,7 @@ impl Host {
     #[must_use]
     pub fn new(parts: Parts, options: &Options) -> Self {
         let mut host = Self {
+            ground: failed::colour(parts.config.theme().colours.ground),
             clock: WindowClock::start(),
             hot: parts.hot,
             feed: parts.feed,
@@ -253,6 +255,8 @@ impl Host {
             let id = self.config.next_theme();
             actions.push(Action::SetTheme { id });
         }
+        // An action may bring another theme, which is the next frame's.
+        self.ground = failed::colour(self.config.theme().colours.ground);
         let drawn = if self.hot.can_draw() {
             self.below_banner(ui, &mut actions)
         } else {
@@ -274,11 +278,12 @@ impl Host {
         }
     }
 
-    /// What every frame begins with: the theme's ground, all over the window. To clear a picture costs
-    /// nothing beside painting all of it, which in software takes as long as everything on it.
+    /// What the frame that was made stands on: its theme's ground, all over the window. To clear a
+    /// picture costs nothing beside painting all of it, which in software takes as long as everything
+    /// on it.
     #[must_use]
     pub fn ground(&self) -> egui::Color32 {
-        failed::colour(self.config.theme().colours.ground)
+        self.ground
     }
 
     /// The last chance to write what is remembered.
