@@ -158,9 +158,8 @@ impl Stream {
                 () = self.fold.notified() => {
                     let stream = Arc::clone(&self);
                     // Some thousand events take a while.
-                    drop(tokio::task::spawn_blocking(move || {
-                        stream.bring_up_to_date(&mut stream.picture());
-                    }).await);
+                    let fold = move || stream.bring_up_to_date(&mut stream.picture());
+                    drop(tokio::task::spawn_blocking(fold).await);
                 }
                 changed = head.changed() => {
                     if changed.is_err() {

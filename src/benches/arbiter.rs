@@ -63,6 +63,7 @@ fn main() {
 /// The least that any queue does for an acquire, a hand-off and a renewal, in the standard library's
 /// collections and without a rule: an id is known or not, waiters stand in order of arrival, whatever
 /// has a deadline is found by it, and what has ended is remembered. Nobody disconnects.
+#[derive(Default)]
 struct Bare {
     waiters: BTreeMap<u64, Arc<str>>,
     timeouts: BTreeMap<u64, u64>,
@@ -77,17 +78,7 @@ struct Bare {
 
 impl Bare {
     fn new(waiters: usize) -> Self {
-        let mut bare = Self {
-            waiters: BTreeMap::new(),
-            timeouts: BTreeMap::new(),
-            leases: BTreeMap::new(),
-            expiries: BTreeSet::new(),
-            known: HashMap::new(),
-            ended: VecDeque::new(),
-            ids: Vec::new(),
-            made: 0,
-            granted: 0,
-        };
+        let mut bare = Self::default();
         for id in bare.ids(waiters + 4) {
             bare.acquire(id);
         }
