@@ -22,13 +22,14 @@ pub enum Rules {
     Old,
     /// What the seeds did about it: 120 s.
     OldLonger,
-    /// One lock, and as long as each program is ready to wait under ours.
+    /// One lock, and as long as each program is ready to wait: two minutes to an hour.
     OldPatient,
     /// The arbiter. Everybody takes the whole GPU, and nobody says how long it is ready to wait.
     OursUnsaid,
-    /// The arbiter. Everybody takes the whole GPU.
+    /// The arbiter. Everybody takes the whole GPU, and says how long it is ready to wait.
     Ours,
-    /// The arbiter. Everybody says how much memory it needs, and shares.
+    /// The arbiter. Everybody says how much memory it needs, and shares; nobody says how long it is
+    /// ready to wait.
     OursShared,
 }
 
@@ -46,10 +47,10 @@ impl Rules {
         match self {
             Self::Old => "one FIFO lock, 60 s",
             Self::OldLonger => "one FIFO lock, 120 s",
-            Self::OldPatient => "one FIFO lock, time-outs as under ours",
+            Self::OldPatient => "one FIFO lock, patience",
             Self::OursUnsaid => "ours, the default time-outs",
-            Self::Ours => "ours, the whole GPU each",
-            Self::OursShared => "ours, sharing its memory",
+            Self::Ours => "ours, the same patience",
+            Self::OursShared => "ours, the default time-outs, sharing its memory",
         }
     }
 
@@ -64,7 +65,7 @@ impl Rules {
             }
             Self::OursUnsaid => play::play(ours::Ours::new(ours::Says::Nothing)),
             Self::Ours => play::play(ours::Ours::new(ours::Says::Patience)),
-            Self::OursShared => play::play(ours::Ours::new(ours::Says::PatienceAndMemory)),
+            Self::OursShared => play::play(ours::Ours::new(ours::Says::Memory)),
         }
     }
 }

@@ -22,8 +22,8 @@ pub enum Says {
     Nothing,
     /// How long they are ready to wait.
     Patience,
-    /// And how much memory they need.
-    PatienceAndMemory,
+    /// How much memory they need.
+    Memory,
 }
 
 pub struct Ours {
@@ -125,8 +125,8 @@ impl Rules for Ours {
                 .priority
                 .map(|name| PriorityName::Name(name.to_owned())),
             operation: Some(about.operation.to_owned()),
-            vram_mib: (self.says == Says::PatienceAndMemory).then_some(about.vram_mib),
-            timeout_ms: (self.says != Says::Nothing).then_some(about.patience_ms),
+            vram_mib: (self.says == Says::Memory).then_some(about.vram_mib),
+            timeout_ms: (self.says == Says::Patience).then_some(about.patience_ms),
             request_id: Some(RequestId::from(format!("{program}-{}", self.posted))),
             ..LockBody::default()
         };
