@@ -49,6 +49,9 @@ pub(crate) struct Sharing {
     /// Where what is live is written down.
     file: PathBuf,
     live: ArcSwap<LiveConfig>,
+    /// What was told of last, and lies in the file. What is live is less where a key is shared no more
+    /// and that cannot be written down.
+    told: ArcSwap<LiveConfig>,
     ring: Arc<Ring<Told>>,
     /// Held while the files are looked at, so that an older look never comes after a newer one.
     seen: Mutex<Seen>,
@@ -117,6 +120,7 @@ impl Sharing {
             schema,
             checks,
             file,
+            told: ArcSwap::from_pointee(before.clone()),
             live: ArcSwap::from_pointee(before),
             ring,
             seen: Mutex::default(),
@@ -296,7 +300,9 @@ impl Sharing {
         values: diff::Values,
         schema: &Schema,
     ) -> Result<(), Fault> {
-        let Some(change) = diff::change(live, &values, schema, rfc3339(wall_ms())) else {
+        let told_of = self.told.load_full();
+        let Some(change) = diff::change(&told_of, &values, schema, rfc3339(wall_ms())) else {
+            self.live.store(told_of);
             return Ok(());
         };
         let unshared = live.values.keys().any(|key| !schema.is_shared(key));
@@ -320,7 +326,9 @@ impl Sharing {
         }
         let keys: Vec<&str> = change.changed.keys().map(String::as_str).collect();
         tracing::info!(module = MODULE, generation = next.generation, ?keys, "live");
-        self.live.store(Arc::new(next));
+        let next = Arc::new(next);
+        self.told.store(Arc::clone(&next));
+        self.live.store(next);
         let head = self
             .ring
             .tell(&mut vec![told(&ConfigEvent::Changed(change))]);

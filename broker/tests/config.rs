@@ -151,6 +151,34 @@ async fn a_key_that_is_shared_no_more_is_gone_with_its_past() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_shared_no_more_goes_at_once_and_is_told_of_once_that_can_be_written() {
+    let stand = filled(77).await;
+    let before = generation(&live(&stand).await);
+    let mut events = open(&stand, None).await;
+    events.next().await.unwrap();
+    // Nothing takes the place of a folder.
+    let record = stand.socket().with_file_name("config.json");
+    fs::remove_file(&record).unwrap();
+    fs::create_dir(&record).unwrap();
+    save(
+        &stand.config_dir().join("schema.ron"),
+        &SCHEMA.replacen("shared: true, ", "", 1),
+    );
+    let reload = || stand.post("/v1/hot-reload", json!({"module": "config"}));
+    assert_eq!(reload().await.code(), "reload_refused");
+    let now = live(&stand).await;
+    assert_eq!((generation(&now), &now["values"]), (before, &json!({})));
+    fs::remove_dir(&record).unwrap();
+    assert_eq!(reload().await.status, 200);
+    let event = events.next().await.unwrap();
+    assert_eq!(event.id, before + 1);
+    is_change(&event, json!({"SIZE": {"old": null, "new": null}}));
+    let after = tokio::fs::read_to_string(&record).await.unwrap();
+    assert!(!after.contains("77"), "{after}");
+    stand.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_broken_changes_nothing_and_tells_no_value() {
     let stand = filled(5).await;
     let config = stand.config_dir();

@@ -37,14 +37,40 @@ const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MOST: Duration = Duration::from_secs(1);
 /// The longest that a broker's `Retry-After` is heeded, for the same reason.
 const RETRY_AFTER_MOST: Duration = Duration::from_secs(5);
-/// How long a lock that names no time-out keeps on trying while the broker is away: the API's
-/// default acquire time-out.
+/// How long a lock that names no time-out keeps on trying while the broker is away, whatever it has
+/// waited before: the API's default acquire time-out.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A broker, as its clients see it. Cheap to clone; clones share their connections.
 #[derive(Clone, Debug)]
 pub struct Client {
     transport: Arc<Transport>,
+}
+
+/// How much longer a lock is sent again that its broker does not answer.
+#[derive(Debug)]
+struct Patience {
+    left: Duration,
+    /// The client says how long it waits, in the queue and elsewhere. Else the broker's rules say how
+    /// long it may stand in the queue, and that is no part of this.
+    is_named: bool,
+}
+
+impl Patience {
+    fn of(body: &LockBody) -> Self {
+        Self {
+            left: body
+                .timeout_ms
+                .map_or(DEFAULT_TIMEOUT, Duration::from_millis),
+            is_named: body.timeout_ms.is_some(),
+        }
+    }
+
+    fn spend(&mut self, time: Duration, in_queue: bool) {
+        if self.is_named || !in_queue {
+            self.left = self.left.saturating_sub(time);
+        }
+    }
 }
 
 /// What became of a lock that did not want to wait.
@@ -97,7 +123,8 @@ impl Client {
     ///
     /// A request id is made where `body` has none, and the request is sent again under it until
     /// there is an answer, so that the place in the queue is kept. A broker that was never reached
-    /// is given up at once; one that went away, after the acquire time-out. Dropping the future
+    /// is given up at once; one that went away, after the acquire time-out, or after two minutes where
+    /// `body` names none. Dropping the future
     /// leaves the queue only after the broker's reconnect grace: [`Client::cancel`] does at once.
     ///
     /// # Errors
@@ -125,19 +152,17 @@ impl Client {
         if body.request_id.is_none() {
             body.request_id = Some(new_request_id()?);
         }
-        let patience = body
-            .timeout_ms
-            .map_or(DEFAULT_TIMEOUT, Duration::from_millis);
-        let give_up = Instant::now() + patience;
+        let mut patience = Patience::of(&body);
         let mut reached = false;
         let mut pause = RETRY_FIRST;
         loop {
+            let posted = Instant::now();
             let error = match self.post_lock(&body, headers).await {
                 Ok(granted) => return Ok(granted),
                 Err(error) if error.is_away() => error,
                 Err(error) => return Err(error),
             };
-            reached |= !matches!(
+            let was_there = !matches!(
                 error,
                 Error::Stranger { .. }
                     | Error::Unreachable {
@@ -145,13 +170,16 @@ impl Client {
                         ..
                     }
             );
-            if !reached || Instant::now() >= give_up {
+            reached |= was_there;
+            patience.spend(posted.elapsed(), was_there);
+            if !reached || patience.left.is_zero() {
                 return Err(error);
             }
             tracing::debug!(%error, "the broker is away; the request is sent again");
             let wanted = error.refusal().and_then(|refusal| refusal.retry_after);
             let wanted = wanted.map_or(pause, |wanted| wanted.min(RETRY_AFTER_MOST));
             tokio::time::sleep(wanted).await;
+            patience.spend(wanted, false);
             pause = (pause * 2).min(RETRY_MOST);
         }
     }
@@ -450,5 +478,28 @@ pub(crate) async fn refusal(address: &Address, response: Response<Incoming>) -> 
             address: address.to_string(),
             what: format!("{status} without a problem that is known here"),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_in_the_queue_is_not_waiting_for_a_broker_that_is_away() {
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        let mut unsaid = Patience::of(&LockBody::default());
+        unsaid.spend(minutes(600), true);
+        unsaid.spend(minutes(1), false);
+        unsaid.spend(minutes(600), true);
+        assert_eq!(unsaid.left, minutes(1));
+        unsaid.spend(minutes(2), false);
+        assert!(unsaid.left.is_zero());
+        let mut named = Patience::of(&LockBody {
+            timeout_ms: Some(60_000),
+            ..LockBody::default()
+        });
+        named.spend(minutes(1), true);
+        assert!(named.left.is_zero());
     }
 }

@@ -253,7 +253,7 @@ impl Endpoint {
     /// directory names nonsense.
     pub fn route(&self) -> Result<Route, Error> {
         let (address, other) = match &self.explicit {
-            Some(address) => (address.clone(), None),
+            Some(address) => (self.literal(address), None),
             None => self.published_addresses()?,
         };
         let token = self.token()?;
@@ -262,6 +262,17 @@ impl Endpoint {
             other,
             token,
         })
+    }
+
+    /// A name may lead to several sockets, of which only one is the broker's: where one is named that
+    /// is the published address by another name, it is that address.
+    fn literal(&self, named: &Address) -> Address {
+        let published = self.published().ok();
+        let own = published.and_then(|published| published.address.parse::<Address>().ok());
+        match own {
+            Some(own) if own.is_same_as(named) => own,
+            _ => named.clone(),
+        }
     }
 
     /// The token that `route` carries to `address`; none over a socket, where the peer's uid opens
@@ -294,10 +305,8 @@ impl Endpoint {
         let Ok(published) = self.published() else {
             return false;
         };
-        let same = published
-            .address
-            .parse::<Address>()
-            .is_ok_and(|own| own.is_same_as(address));
+        let own = published.address.parse::<Address>();
+        let same = own.is_ok_and(|own| own == *address);
         same && self.is_running() && is_alive(published.pid)
     }
 

@@ -1,7 +1,7 @@
 //! Telling a command which GPUs are its own, in each vendor's way.
 
 use warden::GpuId;
-use warden::wire::GpuStatus;
+use warden::wire::{GpuState, GpuStatus};
 
 /// A variable by which one vendor's libraries are told which devices to see.
 struct Mask {
@@ -33,7 +33,7 @@ const MASKS: [Mask; 3] = [
 /// The variables for a grant: of each vendor whose GPUs were granted its own, counted among its
 /// own; where no vendor is known (simulated, unknown) all of them, by index.
 ///
-/// `all` is what the broker has. A vendor none of whose GPUs were granted gets no variable unless
+/// `all` is what the broker has; a GPU that is gone is one that no library counts. A vendor none of whose GPUs were granted gets no variable unless
 /// it has some here: then it is shown none.
 pub fn variables(all: &[GpuStatus], granted: &[GpuId]) -> Vec<(&'static str, String)> {
     let mine: Vec<&GpuStatus> = all.iter().filter(|gpu| granted.contains(&gpu.id)).collect();
@@ -41,7 +41,8 @@ pub fn variables(all: &[GpuStatus], granted: &[GpuId]) -> Vec<(&'static str, Str
     let mut variables = Vec::new();
     for mask in &MASKS {
         let (mut kin, mut own) = (Vec::new(), Vec::new());
-        for gpu in all.iter().filter(|gpu| gpu.source == mask.source) {
+        let there = all.iter().filter(|gpu| gpu.state != GpuState::Gone);
+        for gpu in there.filter(|gpu| gpu.source == mask.source) {
             kin.push(&gpu.id);
             if granted.contains(&gpu.id) {
                 own.push(visible_name(mask, gpu, kin.len() - 1));
@@ -70,8 +71,6 @@ fn visible_name(mask: &Mask, gpu: &GpuStatus, position: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use warden::wire::GpuState;
-
     use super::*;
 
     fn gpu(index: u32, id: &str, source: &str) -> GpuStatus {
@@ -109,6 +108,19 @@ mod tests {
                 ("CUDA_VISIBLE_DEVICES", "-1".to_owned()),
                 ("HIP_VISIBLE_DEVICES", "1".to_owned()),
             ]
+        );
+    }
+
+    #[test]
+    fn one_that_is_gone_is_not_counted() {
+        let gone = GpuStatus {
+            state: GpuState::Gone,
+            ..gpu(0, "intel-0000:03:00.0", "intel")
+        };
+        let all = [gone, gpu(1, "intel-0000:04:00.0", "intel")];
+        assert_eq!(
+            variables(&all, &["intel-0000:04:00.0".into()]),
+            [("ZE_AFFINITY_MASK", "0".to_owned())]
         );
     }
 
