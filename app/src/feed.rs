@@ -20,6 +20,9 @@ use crate::project::Projection;
 
 /// How long one frame may fold: a window that comes back after a while catches up over several.
 const FOLD: Duration = Duration::from_millis(8);
+/// An event's durations are those of its own moment, and it is taken for one of now: after a longer
+/// gap than this the events in it are not folded, but a new snapshot is taken.
+const GAP_MAX: Duration = Duration::from_secs(2);
 /// How many events are folded between two looks at the clock.
 const FOLD_STEP: usize = 32;
 
@@ -70,6 +73,8 @@ pub struct Feed {
     snapshot: Option<Snapshot>,
     projection: Projection,
     standing: Standing,
+    /// Since when nothing is heard of the broker that was followed.
+    lost_at: Option<Instant>,
     /// The picture does not show everything yet that is known.
     due: bool,
 }
@@ -110,6 +115,7 @@ impl Feed {
                 state: LinkState::Connecting,
                 detail,
             },
+            lost_at: None,
             due: true,
         })
     }
@@ -210,7 +216,9 @@ impl Feed {
             FeedItem::Connected { address } => {
                 link::name(&mut picture.broker, &self.setup.endpoint, &address);
                 // On a resume what was folded until now stands; else a snapshot follows at once.
-                if self.snapshot.is_some() {
+                if self.lost_at.take().is_some_and(|at| at.elapsed() > GAP_MAX) {
+                    self.restart();
+                } else if self.snapshot.is_some() {
                     self.live();
                 }
             }
@@ -236,6 +244,8 @@ impl Feed {
     }
 
     fn live(&mut self) {
+        // Whoever runs this one may stop it and start it again without having it done for them.
+        self.may_start = false;
         self.stand(Standing {
             state: LinkState::Live,
             detail: String::new(),
@@ -243,6 +253,9 @@ impl Feed {
     }
 
     fn lost(&mut self, error: &Error) {
+        if self.snapshot.is_some() {
+            self.lost_at.get_or_insert_with(Instant::now);
+        }
         let mut standing = Standing::of(error, self.snapshot.is_some());
         let away = matches!(
             error,

@@ -190,13 +190,20 @@ impl Keeper {
         self.latest != self.written
     }
 
-    /// Writes, if something is to be written. What cannot be written is complained of once.
-    pub fn flush(&mut self) {
+    /// Writes, if something is to be written.
+    ///
+    /// # Errors
+    /// When it cannot be written, which is put into the log once; it is tried again the next time.
+    pub fn flush(&mut self) -> io::Result<()> {
         if !self.is_due() {
-            return;
+            return Ok(());
         }
-        match self.latest.write(&self.data_dir) {
-            Ok(()) => self.complained = false,
+        let written = self.latest.write(&self.data_dir);
+        match &written {
+            Ok(()) => {
+                self.complained = false;
+                self.written = self.latest.clone();
+            }
             Err(error) if !self.complained => {
                 self.complained = true;
                 let path = self.data_dir.display();
@@ -204,7 +211,7 @@ impl Keeper {
             }
             Err(_) => {}
         }
-        self.written = self.latest.clone();
+        written
     }
 }
 
@@ -239,6 +246,24 @@ mod tests {
             "(size: (1"
         );
         assert!(!dir.path().join(FILE).exists());
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_once_it_can() {
+        let dir = tempfile::tempdir().unwrap();
+        let data_dir = dir.path().join("not-yet");
+        let mut keeper = Keeper::new(data_dir.clone(), Kept::default());
+        let kept = Kept {
+            zoom: 1.5,
+            ..Kept::default()
+        };
+        keeper.latest_is(kept.clone());
+        assert!(keeper.flush().is_err());
+        assert!(keeper.is_due());
+        fs::create_dir(&data_dir).unwrap();
+        keeper.flush().unwrap();
+        assert!(!keeper.is_due());
+        assert_eq!(Kept::read(&data_dir), (kept, None));
     }
 
     #[test]

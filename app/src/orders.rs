@@ -122,11 +122,13 @@ impl Orders {
     }
 
     fn add(&mut self, run: ActionRun) {
-        self.runs.push_back(run);
-        while self.runs.len() > MAX {
+        while self.runs.len() >= MAX {
             let over = self.runs.iter().position(|run| run.phase != Phase::Pending);
-            self.runs.remove(over.unwrap_or(0));
+            // No more than so many are pending: where all are, one more than that shows.
+            let Some(over) = over else { break };
+            self.runs.remove(over);
         }
+        self.runs.push_back(run);
         self.changed = true;
     }
 
@@ -294,5 +296,44 @@ fn code(error: &Error) -> String {
         Error::Protocol { .. } => "not_understood".to_owned(),
         Error::Token { .. } => "no_token".to_owned(),
         Error::BadAddress { .. } => "bad_address".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(id: u64, phase: Phase) -> ActionRun {
+        ActionRun {
+            id,
+            title: "Release whisper".into(),
+            target: Target::None,
+            at_ms: 0,
+            phase,
+        }
+    }
+
+    #[test]
+    fn what_is_told_while_every_order_is_under_way_is_seen() {
+        let mut orders = Orders::default();
+        for id in 0..MAX as u64 {
+            orders.add(run(id, Phase::Pending));
+        }
+        for round in 0..3 {
+            orders.tell("Open policy.ron".to_owned(), Err(round.to_string()), 0);
+        }
+        let mut picture = Picture::default();
+        orders.update(&mut picture);
+        let pending = picture
+            .actions
+            .iter()
+            .filter(|run| run.phase == Phase::Pending);
+        assert_eq!(pending.count(), MAX);
+        let last = &picture.actions.last().unwrap().phase;
+        assert!(
+            matches!(last, Phase::Refused { said, .. } if **said == *"2"),
+            "{last:?}"
+        );
+        assert_eq!(picture.actions.len(), MAX + 1);
     }
 }

@@ -113,7 +113,9 @@ impl Restart {
         })
     }
 
-    fn fail(&mut self, said: &str) {
+    /// It does not happen, for this reason.
+    pub fn fail(&mut self, said: &str) {
+        self.building = None;
         let at_ms = unix_ms(SystemTime::now());
         self.failed = Some(view::Restart {
             since_ms: at_ms,

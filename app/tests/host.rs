@@ -214,7 +214,9 @@ fn without_drawing_code_the_plain_page_says_so() {
     });
     window.step();
     window.get_by_label("There is no drawing code");
-    window.get_by_label("nothing is held");
+    window.get_by_label("who holds what and who waits is not known");
+    assert!(window.query_by_label("nothing is held").is_none());
+    assert!(window.query_by_label("0 waiting").is_none());
     window.get_by_label_contains("no broker answers at 127.0.0.1:9");
 }
 

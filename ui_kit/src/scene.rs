@@ -185,13 +185,12 @@ impl<'a> Scene<'a> {
 
     /// The local time of day.
     pub fn time(&self, ms: i64) -> String {
-        words::time(ms, self.picture.clock.utc_offset_s)
+        self.picture.clock.time(ms)
     }
 
     /// The local date and time with its zone.
     pub fn instant(&self, ms: i64) -> String {
-        let clock = &self.picture.clock;
-        words::instant(ms, clock.utc_offset_s, &clock.zone)
+        words::instant(ms, &self.picture.clock)
     }
 
     /// How much is left of a span that ends then, as a part of its whole length.

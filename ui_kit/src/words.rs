@@ -1,6 +1,8 @@
 //! Figures as people read them. Every duration has a fixed number of figures for its size, so that
 //! text beside a ticking one stays where it is.
 
+use warden_view::Clock;
+
 /// A duration in two units at most: `38 s`, `1 m 42 s`, `2 h 07 m`, `3 d 04 h`. Below zero it is
 /// zero.
 pub fn span(ms: i64) -> String {
@@ -78,23 +80,16 @@ pub fn gpu(index: u32) -> String {
     format!("GPU-{index:02}")
 }
 
-/// The local time of day: `14:02:11`.
-pub fn time(ms: i64, utc_offset_s: i32) -> String {
-    let s = (ms.div_euclid(1000) + i64::from(utc_offset_s)).rem_euclid(86_400);
-    format!("{:02}:{:02}:{:02}", s / 3_600, s / 60 % 60, s % 60)
-}
-
 /// The local date and time with its zone: `2026-11-21 14:02:11 +01:00 Europe/Berlin`.
-pub fn instant(ms: i64, utc_offset_s: i32, zone: &str) -> String {
-    let days = (ms.div_euclid(1000) + i64::from(utc_offset_s)).div_euclid(86_400);
+pub fn instant(ms: i64, clock: &Clock) -> String {
+    let days = (ms.div_euclid(1000) + i64::from(clock.utc_offset_s)).div_euclid(86_400);
     let (year, month, day) = civil(days);
-    let sign = if utc_offset_s < 0 { '-' } else { '+' };
-    let offset = utc_offset_s.unsigned_abs() / 60;
-    let time = time(ms, utc_offset_s);
-    let zone = if zone.is_empty() {
-        String::new()
-    } else {
-        format!(" {zone}")
+    let sign = if clock.utc_offset_s < 0 { '-' } else { '+' };
+    let offset = clock.utc_offset_s.unsigned_abs() / 60;
+    let time = clock.time(ms);
+    let zone = match &*clock.zone {
+        "" => String::new(),
+        zone => format!(" {zone}"),
     };
     format!(
         "{year:04}-{month:02}-{day:02} {time} {sign}{:02}:{:02}{zone}",
@@ -176,6 +171,12 @@ mod tests {
 
     #[test]
     fn instants_are_local() {
+        let clock = |utc_offset_s, zone: &str| Clock {
+            now_ms: 0,
+            utc_offset_s,
+            zone: zone.into(),
+        };
+        let instant = |ms, utc_offset_s, zone| instant(ms, &clock(utc_offset_s, zone));
         assert_eq!(instant(0, 0, "UTC"), "1970-01-01 00:00:00 +00:00 UTC");
         assert_eq!(
             instant(1_709_164_799_000, 3_600, "Europe/Berlin"),

@@ -55,6 +55,15 @@ pub struct Clock {
     pub zone: Text,
 }
 
+impl Clock {
+    /// The local time of day at an instant in Unix time: `14:02:11`.
+    #[must_use]
+    pub fn time(&self, ms: i64) -> String {
+        let s = (ms.div_euclid(1000) + i64::from(self.utc_offset_s)).rem_euclid(86_400);
+        format!("{:02}:{:02}:{:02}", s / 3_600, s / 60 % 60, s % 60)
+    }
+}
+
 /// What the window knows of itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Window {

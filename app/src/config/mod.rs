@@ -164,6 +164,12 @@ impl Config {
         self.themes.names()
     }
 
+    /// Whether every setting that was chosen here is in its file, or was refused.
+    #[must_use]
+    pub fn is_saved(&self) -> bool {
+        self.saver.is_idle()
+    }
+
     /// Takes in what has changed on the disk.
     pub fn take(&mut self) -> Changed {
         let mut changed = Changed {

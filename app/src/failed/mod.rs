@@ -17,7 +17,7 @@ use warden_toolkit::egui::{
     self, Color32, FontFamily, FontId, Galley, Id, LayerId, Order, Rect, RichText, ScrollArea,
     Stroke, StrokeKind, Ui, UiBuilder, pos2,
 };
-use warden_view::{Action, Picture, Rgba, Theme};
+use warden_view::{Action, LinkState, Picture, Rgba, Theme};
 
 use crate::hot::Failed;
 
@@ -200,12 +200,22 @@ pub fn plain_page(ui: &mut Ui, shown: &Shown<'_>, actions: &mut Vec<Action>) {
 /// The queue in words, as far as it is known.
 fn queue(ui: &mut Ui, shown: &Shown<'_>) {
     let (picture, colours) = (shown.picture, &shown.theme.colours);
-    let broker = &picture.broker;
-    let link = match broker.link.frozen_at_ms {
-        _ if broker.link.detail.is_empty() => format!("Broker {}", broker.address),
-        _ => format!("Broker {}: {}", broker.address, broker.link.detail),
+    let (broker, link) = (&picture.broker, &picture.broker.link);
+    let words = match &*link.detail {
+        "" => format!("Broker {}", broker.address),
+        detail => format!("Broker {}: {detail}", broker.address),
     };
-    line(ui, &link, TEXT_SIZE, colours.dim);
+    line(ui, &words, TEXT_SIZE, colours.dim);
+    if link.state != LinkState::Live && link.frozen_at_ms.is_none() {
+        let words = "who holds what and who waits is not known";
+        line(ui, words, TEXT_SIZE, colours.text);
+        return;
+    }
+    let now_ms = link.frozen_at_ms.unwrap_or(picture.clock.now_ms);
+    if let Some(frozen_at_ms) = link.frozen_at_ms {
+        let words = format!("figures are from {}", picture.clock.time(frozen_at_ms));
+        line(ui, &words, TEXT_SIZE, colours.text);
+    }
     line(
         ui,
         &format!("{} waiting", picture.queue.len()),
@@ -216,7 +226,7 @@ fn queue(ui: &mut Ui, shown: &Shown<'_>) {
         line(ui, "nothing is held", TEXT_SIZE, colours.text);
     }
     for holder in picture.holders.iter() {
-        let held_s = (picture.clock.now_ms - holder.granted_ms).max(0) / 1_000;
+        let held_s = (now_ms - holder.granted_ms).max(0) / 1_000;
         let gpus = holder.gpus.join(", ");
         let pid = holder
             .pid

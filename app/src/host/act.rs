@@ -124,9 +124,15 @@ impl Host {
             Err(error) => tracing::warn!(%error, "egui's memory is lost over the restart"),
         }
         self.keeper.latest_is(kept);
-        self.keeper.flush();
-        self.reporter.restarts();
-        self.restart.execute();
+        match self.keeper.flush() {
+            Ok(()) => {
+                self.reporter.restarts();
+                self.restart.execute();
+            }
+            Err(error) => self.restart.fail(&format!(
+                "the window's state would be lost, since it cannot be written: {error}"
+            )),
+        }
         repaint::once(ctx);
     }
 

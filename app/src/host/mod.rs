@@ -273,7 +273,8 @@ impl Host {
         self.keep(&ctx);
         self.ask_for_next(&ctx);
         self.tell();
-        if self.restart.is_ready() {
+        // Whoever saves the last setting asks for the next frame.
+        if self.restart.is_ready() && self.config.is_saved() {
             self.restart(&ctx);
         }
     }

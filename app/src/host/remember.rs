@@ -33,7 +33,8 @@ impl Host {
         kept.modules = self.hot.captured();
         kept.resume = None;
         self.keeper.latest_is(kept);
-        self.keeper.flush();
+        // It is in the log, and there is nothing else to be done about it.
+        let _ = self.keeper.flush();
     }
 
     /// Writes what is remembered, every now and then while something happens.

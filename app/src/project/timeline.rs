@@ -15,8 +15,8 @@ use crate::clock::WindowClock;
 
 /// How far back it reaches.
 const SPAN_MS: i64 = 10 * 60 * 1_000;
-/// How many bars are kept. When leases are so short that more fall into the span, the axis begins
-/// where the oldest that is kept does.
+/// How many bars of leases that have ended are kept. When leases are so short that more fall into
+/// the span, the axis begins where the last that is not kept ended.
 const BARS_MAX: usize = 1_000;
 /// Depths closer together than this become one step: a screen has no more columns.
 const STEP_MS: i64 = 300;
@@ -24,11 +24,11 @@ const STEP_MS: i64 = 300;
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Tape {
-    bars: VecDeque<Bar>,
-    /// How many bars were dropped from the front, so that numbers below stay good.
-    dropped: usize,
-    /// The bars of each lease that is held, by number.
-    open: HashMap<String, Vec<usize>>,
+    /// The bars of leases that have ended, in the order of their ends.
+    over: VecDeque<Bar>,
+    /// Those of leases that are held, in the order of their grants. They are all kept, however long
+    /// ago that was: a GPU that is held must not look free.
+    open: Vec<Bar>,
     depth: VecDeque<DepthStep>,
     known_from_ms: Option<i64>,
     changed: bool,
@@ -36,21 +36,19 @@ pub struct Tape {
 }
 
 impl Tape {
-    /// A whole new snapshot: bars of leases that have gone meanwhile end now.
+    /// A whole new snapshot: what led to it was not seen, and bars of leases that have gone meanwhile
+    /// end now.
     pub fn renewed(&mut self, snapshot: &Snapshot, clock: &WindowClock, now_ms: i64) {
-        self.known_from_ms.get_or_insert(now_ms);
-        let gone: Vec<String> = self
-            .open
-            .keys()
-            .filter(|lease| snapshot.lease(&lease.as_str().into()).is_none())
-            .cloned()
-            .collect();
-        for lease in gone {
-            self.close(&lease, now_ms, "");
-        }
-        // In the order of their grants, so that bars stay in the order of their starts.
+        self.known_from_ms = Some(now_ms);
+        self.close_all(now_ms, "", |bar| {
+            snapshot.lease(&(*bar.lease).into()).is_none()
+        });
         for row in snapshot.leases() {
-            if !self.open.contains_key(row.status.lease_id.as_str()) {
+            if !self
+                .open
+                .iter()
+                .any(|bar| *bar.lease == *row.status.lease_id.as_str())
+            {
                 let from_ms = clock
                     .at(row.seen_ms)
                     .saturating_sub_unsigned(row.status.held_ms);
@@ -66,7 +64,9 @@ impl Tape {
             StreamEvent::Granted(row) => self.bar(&row.lease, now_ms),
             StreamEvent::Ended(row) | StreamEvent::TimedOut(row) | StreamEvent::Cancelled(row) => {
                 if let Row::Lease(lease) = &row.row {
-                    self.close(lease.lease_id.as_str(), now_ms, words::outcome(row.outcome));
+                    let outcome = words::outcome(row.outcome);
+                    let id = lease.lease_id.as_str();
+                    self.close_all(now_ms, outcome, |bar| *bar.lease == *id);
                 }
             }
             _ => {}
@@ -74,31 +74,28 @@ impl Tape {
     }
 
     fn bar(&mut self, lease: &LeaseStatus, from_ms: i64) {
-        let numbers = self.open.entry(lease.lease_id.to_string()).or_default();
-        for id in &lease.gpu_ids {
-            numbers.push(self.dropped + self.bars.len());
-            self.bars.push_back(Bar {
-                gpu: id.as_str().into(),
-                lease: lease.lease_id.as_str().into(),
-                client: lease.client.as_str().into(),
-                priority: lease.priority,
-                from_ms,
-                to_ms: None,
-                outcome: Text::default(),
-            });
-        }
+        self.open.extend(lease.gpu_ids.iter().map(|id| Bar {
+            gpu: id.as_str().into(),
+            lease: lease.lease_id.as_str().into(),
+            client: lease.client.as_str().into(),
+            priority: lease.priority,
+            from_ms,
+            to_ms: None,
+            outcome: Text::default(),
+        }));
         self.changed = true;
     }
 
-    fn close(&mut self, lease: &str, now_ms: i64, outcome: &str) {
-        for number in self.open.remove(lease).unwrap_or_default() {
-            let at = number.checked_sub(self.dropped);
-            if let Some(bar) = at.and_then(|at| self.bars.get_mut(at)) {
-                bar.to_ms = Some(now_ms);
-                bar.outcome = outcome.into();
-                self.changed = true;
-            }
-        }
+    fn close_all(&mut self, now_ms: i64, outcome: &str, ends: impl Fn(&Bar) -> bool) {
+        let outcome = Text::from(outcome);
+        let closed = self.open.extract_if(.., |bar| ends(bar)).map(|bar| Bar {
+            to_ms: Some(now_ms),
+            outcome: outcome.clone(),
+            ..bar
+        });
+        let before = self.over.len();
+        self.over.extend(closed);
+        self.changed |= self.over.len() > before;
     }
 
     /// How many wait from now on.
@@ -121,24 +118,21 @@ impl Tape {
         shown.span_ms = SPAN_MS;
         if std::mem::take(&mut self.changed) {
             shown.known_from_ms = self.known_from_ms.unwrap_or(now_ms);
-            shown.bars = self.bars.iter().cloned().collect();
+            shown.bars = self.over.iter().chain(&self.open).cloned().collect();
             shown.depth = self.depth.iter().copied().collect();
         }
     }
 
     fn forget_before(&mut self, oldest_ms: i64) {
-        while let Some(bar) = self.bars.front() {
-            let over = bar.to_ms.is_some_and(|to_ms| to_ms < oldest_ms);
-            let full = self.bars.len() > BARS_MAX;
-            if !over && !full {
-                break;
+        let is_old = |bar: &Bar| bar.to_ms.is_none_or(|to_ms| to_ms < oldest_ms);
+        while let Some(bar) = self.over.front() {
+            if !is_old(bar) {
+                if self.over.len() <= BARS_MAX {
+                    break;
+                }
+                self.known_from_ms = self.known_from_ms.max(bar.to_ms);
             }
-            if !over {
-                let until_ms = bar.to_ms.unwrap_or(bar.from_ms);
-                self.known_from_ms = self.known_from_ms.max(Some(until_ms));
-            }
-            self.bars.pop_front();
-            self.dropped += 1;
+            self.over.pop_front();
             self.changed = true;
         }
         // The last step before the span says how deep the queue was when it begins.
@@ -184,5 +178,47 @@ fn state(state: wire::GpuState) -> GpuState {
         wire::GpuState::Draining => GpuState::Draining,
         wire::GpuState::Cordoned => GpuState::Cordoned,
         wire::GpuState::Gone => GpuState::Gone,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease(id: &str, gpu: &str) -> LeaseStatus {
+        LeaseStatus {
+            lease_id: id.into(),
+            client: "whisper".to_owned(),
+            priority: 10,
+            operation: "inference".to_owned(),
+            gpu_ids: vec![gpu.into()],
+            vram_mib: None,
+            pid: None,
+            host: "here".to_owned(),
+            granted_at: String::new(),
+            held_ms: 0,
+            ttl_ms: 60_000,
+            expires_in_ms: 60_000,
+            yield_asked: false,
+        }
+    }
+
+    #[test]
+    fn a_lease_that_is_held_keeps_its_bar_whatever_has_ended_since() {
+        let (mut tape, mut shown) = (Tape::default(), Timeline::default());
+        tape.bar(&lease("long", "a"), 0);
+        let count = 3 * BARS_MAX as i64;
+        for at_ms in 0..count {
+            tape.bar(&lease("short", "b"), at_ms);
+            tape.close_all(at_ms + 1, "released", |bar| *bar.lease == *"short");
+            tape.show(at_ms + 1, &mut shown);
+        }
+        let long = shown.bars.iter().find(|bar| *bar.lease == *"long");
+        assert_eq!(long.map(|bar| (bar.from_ms, bar.to_ms)), Some((0, None)));
+        assert_eq!(shown.bars.len(), BARS_MAX + 1);
+        assert_eq!(shown.known_from_ms, count - BARS_MAX as i64);
+        // What ended before the span is gone, and the one that is held stands.
+        tape.show(count + SPAN_MS + 1, &mut shown);
+        assert_eq!(shown.bars.len(), 1);
     }
 }
