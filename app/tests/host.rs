@@ -194,7 +194,7 @@ fn after_a_panic_with_nothing_good_left_the_plain_page_stands_in_the_same_frame(
     );
     assert!(window.state().hot().functions(0).is_none());
     window.get_by_label("1 waiting");
-    window.get_by_label_contains("root-console holds GPU-x");
+    window.get_by_label_contains("root-console has held GPU-x");
     assert!(
         window.query_by_label("Filter").is_none(),
         "a pass that panicked was shown"

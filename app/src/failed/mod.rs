@@ -232,7 +232,7 @@ fn queue(ui: &mut Ui, shown: &Shown<'_>) {
             .pid
             .map(|pid| format!(", pid {pid}"))
             .unwrap_or_default();
-        let words = format!("{} holds {gpus} since {held_s} s{pid}", holder.client);
+        let words = format!("{} has held {gpus} for {held_s} s{pid}", holder.client);
         line(ui, &words, TEXT_SIZE, colours.text);
     }
 }

@@ -9,13 +9,14 @@ use warden_reload::{Failure, Place};
 use warden_toolkit::egui::{FontData, FontDefinitions};
 use warden_toolkit::egui_kittest::kittest::Queryable as _;
 use warden_toolkit::egui_kittest::{Harness, HarnessBuilder, SnapshotResults};
-use warden_view::{Face, Fonts};
+use warden_view::{Face, Fonts, Holder};
 
 use super::*;
 use crate::hot::Remedy;
 
 /// What is drawn, and what came of it.
 struct Scene {
+    picture: Picture,
     failed: Vec<Failed>,
     broken: Broken,
     theme: Theme,
@@ -30,6 +31,7 @@ type State = fn() -> Scene;
 
 fn scene(failed: Vec<Failed>) -> Scene {
     Scene {
+        picture: Picture::default(),
         failed,
         broken: Broken::default(),
         theme: theme("nerv"),
@@ -100,6 +102,25 @@ fn long() -> Failed {
     failed("ui_hot", Stage::Build, title, title)
 }
 
+/// A broker that was heard of once and has gone.
+fn gone() -> Picture {
+    let mut picture = Picture::default();
+    picture.broker.address = "127.0.0.1:8080".into();
+    picture.broker.link.state = LinkState::Gone;
+    picture.broker.link.detail = "no broker answers".into();
+    picture.broker.link.frozen_at_ms = Some(60_000);
+    picture.clock.now_ms = 7_200_000;
+    let holder = Holder {
+        client: "train-lora-nightly".into(),
+        gpus: ["GPU-0".into()].into(),
+        pid: Some(4_242),
+        granted_ms: 18_000,
+        ..Holder::default()
+    };
+    picture.holders = [holder].into();
+    picture
+}
+
 fn broken(names: &[&str]) -> Broken {
     let fault = |name: &&str| Fault {
         path: format!("/home/operator/.config/warden/{name}").into(),
@@ -162,7 +183,7 @@ fn draw(ui: &mut Ui, scene: &mut Scene) {
     let mut ui = ui.new_child(UiBuilder::new().id_salt("window").max_rect(whole));
     ui.set_clip_rect(whole);
     let shown = Shown {
-        picture: &Picture::default(),
+        picture: &scene.picture,
         theme: &scene.theme,
         failed: scene.failed.clone(),
         ground: Some(Status::default()),
@@ -230,6 +251,7 @@ fn pictures_of_the_plain_page() {
         let mut window = drawn(
             [1280.0, 400.0],
             Scene {
+                picture: gone(),
                 theme: theme(id),
                 plain: true,
                 ..scene(vec![older])
@@ -237,6 +259,21 @@ fn pictures_of_the_plain_page() {
         );
         results.add(window.try_snapshot(format!("plain-1280-{id}")));
     }
+}
+
+#[test]
+fn the_plain_page_tells_what_is_known_and_from_when() {
+    let plain = |picture| Scene {
+        picture,
+        plain: true,
+        ..scene(Vec::new())
+    };
+    let window = window([1280.0, 400.0], plain(gone()));
+    window.get_by_label("figures are from 00:01:00");
+    window.get_by_label("train-lora-nightly has held GPU-0 for 42 s, pid 4242");
+    let window = self::window([1280.0, 400.0], plain(Picture::default()));
+    window.get_by_label("who holds what and who waits is not known");
+    assert!(window.query_by_label("nothing is held").is_none());
 }
 
 #[test]
