@@ -21,8 +21,9 @@ use crate::project::Projection;
 /// How long one frame may fold: a window that comes back after a while catches up over several.
 const FOLD: Duration = Duration::from_millis(8);
 /// An event's durations are those of its own moment, and it is taken for one of now: after a longer
-/// gap than this the events in it are not folded, but a new snapshot is taken.
-const GAP_MAX: Duration = Duration::from_secs(2);
+/// gap than this the events in it are not folded, but a new snapshot is taken. A broker may be silent
+/// for 15 s.
+const GAP_MAX: Duration = Duration::from_secs(20);
 /// How many events are folded between two looks at the clock.
 const FOLD_STEP: usize = 32;
 
@@ -73,8 +74,8 @@ pub struct Feed {
     snapshot: Option<Snapshot>,
     projection: Projection,
     standing: Standing,
-    /// Since when nothing is heard of the broker that was followed.
-    lost_at: Option<Instant>,
+    /// A snapshot is to come, since what was folded until now does not lead to what is.
+    awaits_snapshot: bool,
     /// The picture does not show everything yet that is known.
     due: bool,
 }
@@ -115,7 +116,7 @@ impl Feed {
                 state: LinkState::Connecting,
                 detail,
             },
-            lost_at: None,
+            awaits_snapshot: false,
             due: true,
         })
     }
@@ -156,6 +157,7 @@ impl Feed {
 
     fn restart(&mut self) {
         self.items = follow(&self.runtime, &self.client, &self.wake);
+        self.awaits_snapshot = true;
     }
 
     /// Names the broker that is sought.
@@ -213,18 +215,20 @@ impl Feed {
 
     fn take_item(&mut self, item: FeedItem, clock: &WindowClock, picture: &mut Picture) {
         match item {
-            FeedItem::Connected { address } => {
+            FeedItem::Connected { address, unheard } => {
                 link::name(&mut picture.broker, &self.setup.endpoint, &address);
                 // On a resume what was folded until now stands; else a snapshot follows at once.
-                if self.lost_at.take().is_some_and(|at| at.elapsed() > GAP_MAX) {
+                let resumes = self.snapshot.is_some() && !self.awaits_snapshot;
+                if resumes && unheard > GAP_MAX {
                     self.restart();
-                } else if self.snapshot.is_some() {
+                } else if resumes {
                     self.live();
                 }
             }
             FeedItem::Snapshot(status) => {
                 let snapshot = Snapshot::new(*status, clock.monotonic_ms());
-                self.projection.renewed(&snapshot, clock);
+                let after_gap = std::mem::take(&mut self.awaits_snapshot);
+                self.projection.renewed(&snapshot, clock, after_gap);
                 self.snapshot = Some(snapshot);
                 self.live();
             }
@@ -253,9 +257,6 @@ impl Feed {
     }
 
     fn lost(&mut self, error: &Error) {
-        if self.snapshot.is_some() {
-            self.lost_at.get_or_insert_with(Instant::now);
-        }
         let mut standing = Standing::of(error, self.snapshot.is_some());
         let away = matches!(
             error,

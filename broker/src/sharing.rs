@@ -301,8 +301,9 @@ impl Sharing {
         schema: &Schema,
     ) -> Result<(), Fault> {
         let told_of = self.told.load_full();
-        let Some(change) = diff::change(&told_of, &values, schema, rfc3339(wall_ms())) else {
-            self.live.store(told_of);
+        let change_of = |base| diff::change(base, &values, schema, rfc3339(wall_ms()));
+        // A key that went and came back in between may have been seen to be gone.
+        let Some(change) = change_of(&told_of).or_else(|| change_of(live)) else {
             return Ok(());
         };
         let unshared = live.values.keys().any(|key| !schema.is_shared(key));

@@ -156,23 +156,34 @@ async fn a_key_that_is_shared_no_more_goes_at_once_and_is_told_of_once_that_can_
     let before = generation(&live(&stand).await);
     let mut events = open(&stand, None).await;
     events.next().await.unwrap();
-    // Nothing takes the place of a folder.
     let record = stand.socket().with_file_name("config.json");
-    fs::remove_file(&record).unwrap();
-    fs::create_dir(&record).unwrap();
-    save(
-        &stand.config_dir().join("schema.ron"),
-        &SCHEMA.replacen("shared: true, ", "", 1),
-    );
+    let unshared = SCHEMA.replacen("shared: true, ", "", 1);
+    let schema = stand.config_dir().join("schema.ron");
     let reload = || stand.post("/v1/hot-reload", json!({"module": "config"}));
-    assert_eq!(reload().await.code(), "reload_refused");
-    let now = live(&stand).await;
-    assert_eq!((generation(&now), &now["values"]), (before, &json!({})));
-    fs::remove_dir(&record).unwrap();
-    assert_eq!(reload().await.status, 200);
-    let event = events.next().await.unwrap();
-    assert_eq!(event.id, before + 1);
-    is_change(&event, json!({"SIZE": {"old": null, "new": null}}));
+    // It goes, and comes back in a moment in which nothing can be told; then it goes for good.
+    for (number, (last, change)) in [
+        (SCHEMA, json!({"SIZE": {"old": null, "new": "77"}})),
+        (&*unshared, json!({"SIZE": {"old": null, "new": null}})),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let number = before + number as u64;
+        // Nothing takes the place of a folder.
+        fs::remove_file(&record).unwrap();
+        fs::create_dir(&record).unwrap();
+        for schema_now in [&*unshared, last] {
+            save(&schema, schema_now);
+            assert_eq!(reload().await.code(), "reload_refused");
+            let now = live(&stand).await;
+            assert_eq!((generation(&now), &now["values"]), (number, &json!({})));
+        }
+        fs::remove_dir(&record).unwrap();
+        assert_eq!(reload().await.status, 200);
+        let event = events.next().await.unwrap();
+        assert_eq!(event.id, number + 1);
+        is_change(&event, change);
+    }
     let after = tokio::fs::read_to_string(&record).await.unwrap();
     assert!(!after.contains("77"), "{after}");
     stand.stop().await;

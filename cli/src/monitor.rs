@@ -53,7 +53,7 @@ async fn events(client: Client) -> anyhow::Result<Exit> {
     let mut was_there = false;
     loop {
         let line = match events.next().await {
-            FeedItem::Connected { address } => {
+            FeedItem::Connected { address, .. } => {
                 was_there = true;
                 format!("connected to {address}")
             }

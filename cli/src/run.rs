@@ -19,7 +19,7 @@ mod yielding;
 use anyhow::Context as _;
 use rustix::process::Signal;
 use warden::wire::{GpuStatus, Granted, LockBody, RenewBody};
-use warden::{Code, GpuId, Owner};
+use warden::{Code, Owner};
 use warden_client::owner::{is_owner_unknown, own_by_nobody, this_process};
 use warden_client::{Address, Client, Error, Lease};
 
@@ -117,7 +117,9 @@ impl Session<'_> {
             self.progress.say(lost);
             return Ok(Queued::Ended(Exit::LeaseLost));
         }
-        let gpus = self.with_granted(gpus, &lease.granted().gpu_ids).await;
+        // Some may have come or gone meanwhile, and the others are counted differently then.
+        let now = self.client.status().await;
+        let gpus = now.map_or(gpus, |status| status.gpus);
         Ok(Queued::Lease(Box::new(lease), gpus))
     }
 
@@ -141,18 +143,6 @@ impl Session<'_> {
         let error = self.client.renew(&body).await.err()?;
         let refusal = error.refusal()?;
         (refusal.problem.code == Code::LeaseEnded).then(|| supervise::reason(refusal))
-    }
-
-    /// The GPUs as they were before the wait, or as they are now where they have changed.
-    async fn with_granted(&self, before: Vec<GpuStatus>, granted: &[GpuId]) -> Vec<GpuStatus> {
-        let has = |id: &GpuId| before.iter().any(|gpu: &GpuStatus| gpu.id == *id);
-        if granted.iter().all(has) {
-            return before;
-        }
-        self.client
-            .status()
-            .await
-            .map_or(before, |status| status.gpus)
     }
 
     /// Runs the command under the lease, and gives the lease back.

@@ -1,6 +1,7 @@
 //! Following a broker: its state once, then every change, through broken connections and restarts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -26,6 +27,9 @@ pub enum FeedItem {
     Connected {
         /// Where it answered.
         address: Address,
+        /// For how long nothing was heard of any before, with the 15 s that a broker may be silent;
+        /// no time at the first one. The events since then, which follow, are as old as that.
+        unheard: Duration,
     },
     /// The state of everything, as of its revision: whatever was folded before is void.
     Snapshot(Box<Status>),
@@ -62,8 +66,8 @@ impl EventStream {
 impl Item for FeedItem {
     const PATH: &'static str = "/v1/events";
 
-    fn connected(address: Address) -> Self {
-        Self::Connected { address }
+    fn connected(address: Address, unheard: Duration) -> Self {
+        Self::Connected { address, unheard }
     }
 
     fn disconnected(error: Error) -> Self {

@@ -29,8 +29,8 @@ pub(crate) trait Item: Sized {
     /// Where the stream is.
     const PATH: &'static str;
 
-    /// A broker answered.
-    fn connected(address: Address) -> Self;
+    /// A broker answered, after nothing was heard of any for so long; no time at the first one.
+    fn connected(address: Address, unheard: Duration) -> Self;
 
     /// It is gone.
     fn disconnected(error: Error) -> Self;
@@ -50,6 +50,8 @@ pub(crate) struct Follower<T> {
     /// Decoded and not yet taken; no more than one chunk of the connection holds.
     ready: VecDeque<T>,
     last: Option<u64>,
+    /// When something came, were it a comment.
+    heard: Option<Instant>,
     last_complaint: Option<String>,
     retry_at: Instant,
     pause: Duration,
@@ -69,6 +71,7 @@ impl<T: Item> Follower<T> {
             line: None,
             ready: VecDeque::new(),
             last: None,
+            heard: None,
             last_complaint: None,
             retry_at: Instant::now(),
             pause: RETRY_FIRST,
@@ -83,7 +86,10 @@ impl<T: Item> Follower<T> {
             }
             let advanced = match &mut self.line {
                 Some(line) => match line.read().await {
-                    Ok(events) => self.accept(events),
+                    Ok(events) => {
+                        self.heard = Some(Instant::now());
+                        self.accept(events)
+                    }
                     Err(error) => Err(error),
                 },
                 None => {
@@ -133,7 +139,9 @@ impl<T: Item> Follower<T> {
             return Err(refusal(&address, response).await);
         }
         self.last_complaint = None;
-        self.ready.push_back(T::connected(address.clone()));
+        let unheard = self.heard.replace(Instant::now());
+        let unheard = unheard.map_or(Duration::ZERO, |heard| heard.elapsed());
+        self.ready.push_back(T::connected(address.clone(), unheard));
         self.line = Some(Line {
             address,
             body: response.into_body(),

@@ -1,6 +1,7 @@
 //! The configuration that programs share, as the broker has it live: all of it, then every change.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use warden::wire::config::{ConfigChange, ConfigEvent, LiveConfig};
 
@@ -49,7 +50,7 @@ impl ConfigEvents {
 impl Item for ConfigItem {
     const PATH: &'static str = "/v1/config/events";
 
-    fn connected(address: Address) -> Self {
+    fn connected(address: Address, _: Duration) -> Self {
         Self::Connected { address }
     }
 

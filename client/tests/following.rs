@@ -87,6 +87,27 @@ async fn a_stream_that_breaks_goes_on_after_the_last_event_that_was_seen() {
 }
 
 #[tokio::test]
+async fn a_broker_that_is_back_comes_with_how_long_nothing_was_heard() {
+    let mut answers = vec![events(&[changed(7)]), events(&[snapshot(6)])];
+    let (address, _asked) = serve(move |_| answers.pop().unwrap_or(Answer::Cut));
+    let (client, _dir) = client_of(address);
+    let mut stream = client.events();
+    let mut gaps = Vec::new();
+    while gaps.len() < 2 {
+        if let FeedItem::Connected { unheard, .. } = stream.next().await {
+            gaps.push(unheard);
+        }
+    }
+    // It is not asked again before this.
+    let pause = Duration::from_millis(50);
+    assert_eq!(gaps[0], Duration::ZERO);
+    assert!(
+        (pause..Duration::from_secs(10)).contains(&gaps[1]),
+        "{gaps:?}"
+    );
+}
+
+#[tokio::test]
 async fn what_does_not_follow_or_is_not_known_leads_to_a_new_snapshot() {
     for bad in [
         changed(8),

@@ -41,12 +41,12 @@ pub struct Projection {
 
 impl Projection {
     /// A snapshot has come that nothing was folded into yet. What was seen before stays in the
-    /// timeline and among the events.
-    pub fn renewed(&mut self, snapshot: &Snapshot, clock: &WindowClock) {
+    /// timeline and among the events; `after_gap` the axis says that something was not seen.
+    pub fn renewed(&mut self, snapshot: &Snapshot, clock: &WindowClock, after_gap: bool) {
         let now_ms = clock.now_ms();
         self.asked_ms
             .retain(|lease, _| snapshot.lease(lease).is_some());
-        self.tape.renewed(snapshot, clock, now_ms);
+        self.tape.renewed(snapshot, clock, now_ms, after_gap);
         self.queue.renewed();
     }
 

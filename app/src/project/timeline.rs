@@ -36,10 +36,17 @@ pub struct Tape {
 }
 
 impl Tape {
-    /// A whole new snapshot: what led to it was not seen, and bars of leases that have gone meanwhile
-    /// end now.
-    pub fn renewed(&mut self, snapshot: &Snapshot, clock: &WindowClock, now_ms: i64) {
-        self.known_from_ms = Some(now_ms);
+    /// A whole new snapshot: bars of leases that have gone meanwhile end now. `after_gap`: for a while
+    /// nothing was seen of what led to it, so that the axis begins anew.
+    pub fn renewed(
+        &mut self,
+        snapshot: &Snapshot,
+        clock: &WindowClock,
+        now_ms: i64,
+        after_gap: bool,
+    ) {
+        let before = self.known_from_ms.filter(|_| !after_gap);
+        self.known_from_ms = Some(before.unwrap_or(now_ms));
         self.close_all(now_ms, "", |bar| {
             snapshot.lease(&(*bar.lease).into()).is_none()
         });

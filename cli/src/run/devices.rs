@@ -33,26 +33,26 @@ const MASKS: [Mask; 3] = [
 /// The variables for a grant: of each vendor whose GPUs were granted its own, counted among its
 /// own; where no vendor is known (simulated, unknown) all of them, by index.
 ///
-/// `all` is what the broker has; a GPU that is gone is one that no library counts. A vendor none of whose GPUs were granted gets no variable unless
-/// it has some here: then it is shown none.
+/// `all` is what the broker has. No library counts a GPU that is gone; one that was granted has come
+/// back. A vendor none of whose GPUs were granted gets no variable unless it has some here: then it is
+/// shown none.
 pub fn variables(all: &[GpuStatus], granted: &[GpuId]) -> Vec<(&'static str, String)> {
     let mine: Vec<&GpuStatus> = all.iter().filter(|gpu| granted.contains(&gpu.id)).collect();
     let is_known = |gpu: &GpuStatus| MASKS.iter().any(|mask| mask.source == gpu.source);
     let mut variables = Vec::new();
     for mask in &MASKS {
-        let (mut kin, mut own) = (Vec::new(), Vec::new());
-        let there = all.iter().filter(|gpu| gpu.state != GpuState::Gone);
-        for gpu in there.filter(|gpu| gpu.source == mask.source) {
-            kin.push(&gpu.id);
-            if granted.contains(&gpu.id) {
-                own.push(visible_name(mask, gpu, kin.len() - 1));
-            }
-        }
+        let is_mine = |gpu: &GpuStatus| granted.contains(&gpu.id);
+        let kin = || all.iter().filter(|gpu| gpu.source == mask.source);
+        let there = kin().filter(|gpu| gpu.state != GpuState::Gone || is_mine(gpu));
+        let own = there.enumerate().filter(|(_, gpu)| is_mine(gpu));
+        let mut own: Vec<String> = own
+            .map(|(position, gpu)| visible_name(mask, gpu, position))
+            .collect();
         let strangers = mine.iter().filter(|gpu| !is_known(gpu));
         own.extend(strangers.map(|gpu| gpu.index.to_string()));
         if !own.is_empty() {
             variables.push((mask.name, own.join(",")));
-        } else if !kin.is_empty() && !mask.id_prefixes.is_empty() {
+        } else if kin().next().is_some() && !mask.id_prefixes.is_empty() {
             // An index that no device has hides all of them; Level Zero knows no such mask.
             variables.push((mask.name, "-1".to_owned()));
         }
@@ -121,6 +121,22 @@ mod tests {
         assert_eq!(
             variables(&all, &["intel-0000:04:00.0".into()]),
             [("ZE_AFFINITY_MASK", "0".to_owned())]
+        );
+        // It has come back since: nobody is granted what is gone.
+        assert_eq!(
+            variables(&all, &["intel-0000:03:00.0".into()]),
+            [("ZE_AFFINITY_MASK", "0".to_owned())]
+        );
+        let gone = ["nvidia", "amd"].map(|source| GpuStatus {
+            state: GpuState::Gone,
+            ..gpu(0, source, source)
+        });
+        assert_eq!(
+            variables(&gone, &["nvidia".into()]),
+            [
+                ("CUDA_VISIBLE_DEVICES", "0".to_owned()),
+                ("HIP_VISIBLE_DEVICES", "-1".to_owned()),
+            ]
         );
     }
 
