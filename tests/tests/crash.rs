@@ -162,3 +162,22 @@ fn killing_the_window_leaves_the_broker_that_it_started() -> Result<()> {
     status.context("the broker went down with the window")?;
     Ok(())
 }
+
+/// Whoever runs a broker may stop it, and start it again, with a window open.
+#[test]
+fn a_window_starts_no_broker_in_place_of_one_that_has_ended() -> Result<()> {
+    let mut broker = Broker::start(1)?;
+    let display = Display::start(1280, 800)?;
+    let window = Window::open(&display, Some(broker.data_dir()), &[])?;
+    window.wait_for("live", Duration::from_secs(60), |_| true)?;
+    broker.kill();
+    window.wait_for("link", Duration::from_secs(60), |report| {
+        report["state"] == "gone"
+    })?;
+    // By then it has looked for it more than once.
+    display.picture_at_rest()?;
+    broker.start_again()?;
+    broker.wait_until_ready()?;
+    window.wait_for("live", Duration::from_secs(60), |_| true)?;
+    Ok(())
+}
