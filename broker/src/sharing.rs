@@ -303,7 +303,16 @@ impl Sharing {
         let told_of = self.told.load_full();
         let change_of = |base| diff::change(base, &values, schema, rfc3339(wall_ms()));
         // A key that went and came back in between may have been seen to be gone.
-        let Some(change) = change_of(&told_of).or_else(|| change_of(live)) else {
+        let change = match (change_of(&told_of), change_of(live)) {
+            (Some(mut change), Some(seen)) => {
+                for (key, seen) in seen.changed {
+                    change.changed.entry(key).or_insert(seen);
+                }
+                Some(change)
+            }
+            (change, seen) => change.or(seen),
+        };
+        let Some(change) = change else {
             return Ok(());
         };
         let unshared = live.values.keys().any(|key| !schema.is_shared(key));

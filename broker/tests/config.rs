@@ -161,9 +161,14 @@ async fn a_key_that_is_shared_no_more_goes_at_once_and_is_told_of_once_that_can_
     let schema = stand.config_dir().join("schema.ron");
     let reload = || stand.post("/v1/hot-reload", json!({"module": "config"}));
     // It goes, and comes back in a moment in which nothing can be told; then it goes for good.
-    for (number, (last, change)) in [
-        (SCHEMA, json!({"SIZE": {"old": null, "new": "77"}})),
-        (&*unshared, json!({"SIZE": {"old": null, "new": null}})),
+    let back = json!({"SIZE": {"old": null, "new": "77"}, "MODE": {"old": null, "new": "good"}});
+    for (number, (last, left, change)) in [
+        (SCHEMA, json!({}), back),
+        (
+            &*unshared,
+            json!({"MODE": "good"}),
+            json!({"SIZE": {"old": null, "new": null}}),
+        ),
     ]
     .into_iter()
     .enumerate()
@@ -176,8 +181,10 @@ async fn a_key_that_is_shared_no_more_goes_at_once_and_is_told_of_once_that_can_
             save(&schema, schema_now);
             assert_eq!(reload().await.code(), "reload_refused");
             let now = live(&stand).await;
-            assert_eq!((generation(&now), &now["values"]), (number, &json!({})));
+            assert_eq!((generation(&now), &now["values"]), (number, &left));
         }
+        let env = format!("{}MODE=good\n", env(77));
+        save(&stand.config_dir().join("shared.env"), &env);
         fs::remove_dir(&record).unwrap();
         assert_eq!(reload().await.status, 200);
         let event = events.next().await.unwrap();

@@ -18,8 +18,8 @@ mod yielding;
 
 use anyhow::Context as _;
 use rustix::process::Signal;
-use warden::wire::{GpuStatus, Granted, LockBody, RenewBody};
-use warden::{Code, Owner};
+use warden::wire::{GpuState, GpuStatus, Granted, LockBody, RenewBody};
+use warden::{Code, GpuId, Owner};
 use warden_client::owner::{is_owner_unknown, own_by_nobody, this_process};
 use warden_client::{Address, Client, Error, Lease};
 
@@ -88,6 +88,14 @@ enum Queued {
     Ended(Exit),
 }
 
+/// The GPUs as they were before these were granted: nobody is granted what is gone.
+fn with_granted(mut before: Vec<GpuStatus>, granted: &[GpuId]) -> Vec<GpuStatus> {
+    for gpu in before.iter_mut().filter(|gpu| granted.contains(&gpu.id)) {
+        gpu.state = GpuState::Held;
+    }
+    before
+}
+
 impl Session<'_> {
     async fn queue(&mut self, mut body: LockBody) -> Result<Queued, Error> {
         // Also finds out, before anything waits, whether there is a broker that lets us in.
@@ -118,8 +126,8 @@ impl Session<'_> {
             return Ok(Queued::Ended(Exit::LeaseLost));
         }
         // Some may have come or gone meanwhile, and the others are counted differently then.
-        let now = self.client.status().await;
-        let gpus = now.map_or(gpus, |status| status.gpus);
+        let now = self.client.status().await.map(|status| status.gpus);
+        let gpus = now.unwrap_or_else(|_| with_granted(gpus, &lease.granted().gpu_ids));
         Ok(Queued::Lease(Box::new(lease), gpus))
     }
 

@@ -33,8 +33,7 @@ const MASKS: [Mask; 3] = [
 /// The variables for a grant: of each vendor whose GPUs were granted its own, counted among its
 /// own; where no vendor is known (simulated, unknown) all of them, by index.
 ///
-/// `all` is what the broker has. No library counts a GPU that is gone; one that was granted has come
-/// back. A vendor none of whose GPUs were granted gets no variable unless it has some here: then it is
+/// `all` is what the broker has. No library counts a GPU that is gone. A vendor none of whose GPUs were granted gets no variable unless it has some here: then it is
 /// shown none.
 pub fn variables(all: &[GpuStatus], granted: &[GpuId]) -> Vec<(&'static str, String)> {
     let mine: Vec<&GpuStatus> = all.iter().filter(|gpu| granted.contains(&gpu.id)).collect();
@@ -43,7 +42,7 @@ pub fn variables(all: &[GpuStatus], granted: &[GpuId]) -> Vec<(&'static str, Str
     for mask in &MASKS {
         let is_mine = |gpu: &GpuStatus| granted.contains(&gpu.id);
         let kin = || all.iter().filter(|gpu| gpu.source == mask.source);
-        let there = kin().filter(|gpu| gpu.state != GpuState::Gone || is_mine(gpu));
+        let there = kin().filter(|gpu| gpu.state != GpuState::Gone);
         let own = there.enumerate().filter(|(_, gpu)| is_mine(gpu));
         let mut own: Vec<String> = own
             .map(|(position, gpu)| visible_name(mask, gpu, position))
@@ -122,11 +121,6 @@ mod tests {
             variables(&all, &["intel-0000:04:00.0".into()]),
             [("ZE_AFFINITY_MASK", "0".to_owned())]
         );
-        // It has come back since: nobody is granted what is gone.
-        assert_eq!(
-            variables(&all, &["intel-0000:03:00.0".into()]),
-            [("ZE_AFFINITY_MASK", "0".to_owned())]
-        );
         let gone = ["nvidia", "amd"].map(|source| GpuStatus {
             state: GpuState::Gone,
             ..gpu(0, source, source)
@@ -134,7 +128,7 @@ mod tests {
         assert_eq!(
             variables(&gone, &["nvidia".into()]),
             [
-                ("CUDA_VISIBLE_DEVICES", "0".to_owned()),
+                ("CUDA_VISIBLE_DEVICES", "-1".to_owned()),
                 ("HIP_VISIBLE_DEVICES", "-1".to_owned()),
             ]
         );
