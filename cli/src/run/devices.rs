@@ -33,8 +33,8 @@ const MASKS: [Mask; 3] = [
 /// The variables for a grant: of each vendor whose GPUs were granted its own, counted among its
 /// own; where no vendor is known (simulated, unknown) all of them, by index.
 ///
-/// `all` is what the broker has. No library counts a GPU that is gone. A vendor none of whose GPUs were granted gets no variable unless it has some here: then it is
-/// shown none.
+/// `all` is what the broker has. No library counts a GPU that is gone. A vendor none of whose GPUs
+/// were granted gets no variable unless it has some here: then it is shown none.
 pub fn variables(all: &[GpuStatus], granted: &[GpuId]) -> Vec<(&'static str, String)> {
     let mine: Vec<&GpuStatus> = all.iter().filter(|gpu| granted.contains(&gpu.id)).collect();
     let is_known = |gpu: &GpuStatus| MASKS.iter().any(|mask| mask.source == gpu.source);
