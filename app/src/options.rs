@@ -17,7 +17,7 @@ pub struct Options {
     /// The configuration, with `themes/` in it.
     #[arg(long, value_name = "DIR")]
     pub config_dir: Option<PathBuf>,
-    /// The theme to start with, by its file's name; remembered otherwise.
+    /// The theme to start with, by its file or by the name that it shows; remembered otherwise.
     #[arg(long, value_name = "NAME")]
     pub theme: Option<String>,
     /// The size to start with; remembered otherwise.

@@ -13,7 +13,7 @@ use std::fs;
 use std::path::Path;
 
 use stand::{configured, until, window};
-use warden_app::{Drawing, Functions, Host};
+use warden_app::{Drawing, Functions, Host, Options};
 use warden_hot::Panicked;
 use warden_toolkit as _;
 use warden_toolkit::egui::{self, Key, Modifiers};
@@ -86,8 +86,17 @@ impl Places {
     }
 
     fn window(&self) -> Harness<'static, Host> {
-        let host = configured(FUNCTIONS, self.data.path(), self.config.path());
-        let mut window = window(host);
+        self.window_in(None)
+    }
+
+    /// The window with a theme from the command line.
+    fn window_in(&self, theme: Option<&str>) -> Harness<'static, Host> {
+        let options = Options {
+            config_dir: Some(self.config.path().to_owned()),
+            theme: theme.map(str::to_owned),
+            ..Options::default()
+        };
+        let mut window = window(configured(FUNCTIONS, self.data.path(), &options));
         window.step();
         window
     }
@@ -233,6 +242,29 @@ fn the_theme_key_saves_what_it_chose() {
         module(host, "settings.ron").is_some_and(|settings| settings.generation > 0)
     });
     assert_eq!(theme(window.state()), "light");
+}
+
+#[test]
+fn the_command_line_takes_a_theme_by_its_file_or_by_the_name_that_it_shows() {
+    let places = Places::new();
+    // What a file is called goes before what another shows.
+    places.write(
+        "themes/paper.ron",
+        &SHIPPED[0].1.replacen("NERV", "Dark", 1),
+    );
+    for (said, used) in [
+        ("light", "light"),
+        ("Light", "light"),
+        ("High contrast", "high-contrast"),
+        ("high-contrast", "high-contrast"),
+        ("NERV", "nerv"),
+        ("dark", "dark"),
+        ("sepia", "nerv"),
+    ] {
+        let window = places.window_in(Some(said));
+        assert_eq!(theme(window.state()), used, "--theme {said}");
+    }
+    assert_eq!(places.read("settings.ron"), "", "it is for this run alone");
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub struct Options {
     /// Write a picture of the window, as the display shows it, and exit.
     #[arg(long, value_name = "FILE.png")]
     shot: Option<PathBuf>,
-    /// nerv, light, dark, high-contrast, or one of your own.
+    /// NERV, Light, Dark, High contrast, or one of your own.
     #[arg(long, value_name = "NAME")]
     theme: Option<String>,
     /// The window's size in a picture.

@@ -256,8 +256,22 @@ impl Config {
         true
     }
 
-    /// Uses this theme for this run, whatever the settings say.
-    pub fn use_theme(&mut self, id: &str) -> bool {
+    /// Uses the theme that is called so, by its id or its name, for this run, whatever the settings
+    /// say.
+    ///
+    /// # Errors
+    /// Where there is none; it says which there are.
+    pub fn use_theme_called(&mut self, name: &str) -> Result<(), String> {
+        match self.themes.called(name) {
+            Some(id) if self.use_theme(&id) => Ok(()),
+            _ => Err(format!(
+                "there is no theme {name}; there are {}",
+                self.themes.ids().join(", ")
+            )),
+        }
+    }
+
+    fn use_theme(&mut self, id: &str) -> bool {
         let known = self.themes.choose(id);
         if known {
             self.missing = None;

@@ -192,6 +192,22 @@ impl Themes {
         &self.known[self.current].id
     }
 
+    /// The id of the theme that a person calls so: by its id, else by the name that it shows, in
+    /// whatever case.
+    #[must_use]
+    pub fn called(&self, name: &str) -> Option<Text> {
+        let of_id = |known: &&Known| *known.id == *name;
+        let like = |known: &&Known| {
+            known.id.eq_ignore_ascii_case(name) || known.theme.name.eq_ignore_ascii_case(name)
+        };
+        let known = self.known.iter();
+        let found = known
+            .clone()
+            .find(of_id)
+            .or_else(|| known.clone().find(like))?;
+        Some(found.id.clone())
+    }
+
     /// Takes another theme; false when there is none of that id.
     pub fn choose(&mut self, id: &str) -> bool {
         let place = self.known.iter().position(|known| *known.id == *id);

@@ -142,12 +142,9 @@ impl Host {
             None => options.theme.as_deref(),
         };
         if let Some(wanted) = wanted
-            && !host.config.use_theme(wanted)
+            && let Err(error) = host.config.use_theme_called(wanted)
         {
-            tracing::warn!(
-                theme = wanted,
-                "there is no such theme; the one of the settings is used"
-            );
+            tracing::warn!(%error, "the theme of the settings is used");
         }
         host.feed.expect(&mut host.picture);
         host.show_themes();

@@ -40,23 +40,18 @@ pub fn entry(functions: Option<Functions>) -> Entry {
 
 /// A host that draws through `hot`, and sends this token to whoever listens at `address`.
 pub fn host_with(hot: Hot, address: &str, data_dir: &Path, token: PathBuf) -> Host {
-    host_of(hot, address, data_dir, token, None)
+    let options = Options::default();
+    host_of(hot, address, data_dir, token, &options)
 }
 
-/// A host that nobody answers, with this folder of configuration.
-pub fn configured(functions: Functions, data_dir: &Path, config_dir: &Path) -> Host {
+/// A host that nobody answers, started with these options.
+pub fn configured(functions: Functions, data_dir: &Path, options: &Options) -> Host {
     let hot = Hot::fixed(&[entry(Some(functions))]);
     let token = data_dir.join("a-token");
-    host_of(hot, "127.0.0.1:9", data_dir, token, Some(config_dir))
+    host_of(hot, "127.0.0.1:9", data_dir, token, options)
 }
 
-fn host_of(
-    hot: Hot,
-    address: &str,
-    data_dir: &Path,
-    token: PathBuf,
-    config_dir: Option<&Path>,
-) -> Host {
+fn host_of(hot: Hot, address: &str, data_dir: &Path, token: PathBuf, options: &Options) -> Host {
     let endpoint = Find {
         addr: Some(address.to_owned()),
         data_dir: Some(data_dir.to_owned()),
@@ -73,12 +68,12 @@ fn host_of(
     let parts = Parts {
         hot,
         feed: Feed::start(setup, wake.clone()).unwrap(),
-        config: Config::open(config_dir, &kept, &wake),
+        config: Config::open(options.config_dir.as_deref(), &kept, &wake),
         keeper: Keeper::new(data_dir.to_owned(), kept.clone()),
         kept,
         wake,
     };
-    Host::new(parts, &Options::default())
+    Host::new(parts, options)
 }
 
 /// A window around it, of 1000 by 700 points.
