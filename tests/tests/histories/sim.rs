@@ -49,6 +49,8 @@ struct Client {
     answered: bool,
     /// Stopped until then.
     thaws: Ns,
+    /// Its connection broke while it was stopped, which it learns when it uses it.
+    stale: bool,
     over: bool,
 }
 
@@ -132,6 +134,7 @@ impl World {
             attempt: 0,
             answered: false,
             thaws: 0,
+            stale: false,
             over: false,
         }
     }
@@ -300,10 +303,13 @@ impl World {
     }
 
     fn arrive(&mut self, line: Line, call: &Call) {
-        let client = &self.clients[line.client];
+        let client = &mut self.clients[line.client];
         if client.attempt == line.attempt && client.answered {
             // It was lost on its way, with the broker that it was for.
             return;
+        }
+        if std::mem::take(&mut client.stale) {
+            return self.send(line, Answer::Lost);
         }
         match &self.server {
             Some(_) => self.serve(|server, now| server.call(now, line, call)),

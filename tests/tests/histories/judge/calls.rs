@@ -11,6 +11,8 @@ use crate::record::{Answer, At, Call, ClientNo, History, Ns, Op};
 
 pub fn check(history: &History, faults: &Faults, verdict: &mut Verdict) {
     // A client that was not answered yet may have been told of a broker that was gone by then.
+    // Who was answered had its connection when it asked: one that was stopped may have read the
+    // answer when the broker that gave it was gone.
     let mut heard: HashMap<ClientNo, Ns> = HashMap::new();
     for op in &history.ops {
         let Some((answered, answer)) = &op.answer else {
@@ -35,7 +37,7 @@ pub fn check(history: &History, faults: &Faults, verdict: &mut Verdict) {
             )
         });
         if !matches!(answer, Answer::Lost | Answer::NotSent | Answer::HungUp) {
-            *since = *answered;
+            *since = op.at;
         }
     }
 }

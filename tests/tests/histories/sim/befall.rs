@@ -98,7 +98,8 @@ impl World {
         let away = self.chance.between(5, 300) * MS;
         self.after(away, Happening::Start(Box::new(crashed), away));
         for place in 0..self.clients.len() {
-            let client = &self.clients[place];
+            let client = &mut self.clients[place];
+            client.stale = self.now < client.thaws;
             if client.pending.is_some() && !client.answered {
                 let line = Line {
                     client: place,
