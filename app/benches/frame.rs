@@ -88,7 +88,7 @@ impl Stage {
         let traffic = Traffic::new();
         let snapshot = Snapshot::new(traffic.status(), clock.monotonic_ms());
         let mut projection = Projection::default();
-        projection.renewed(&snapshot, &clock);
+        projection.renewed(&snapshot, &clock, false);
         clock.follow();
         let functions = Functions {
             draw: Drawing::Plain(ui_hot::ui_hot_draw),
