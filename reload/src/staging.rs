@@ -21,6 +21,9 @@ impl Staging {
     pub fn new(base: &Path) -> io::Result<Self> {
         static MADE: AtomicU32 = AtomicU32::new(0);
         private(base)?;
+        // One at a time: a lock that is made and not yet taken is a dead process's to who sweeps.
+        let alone = File::open(base)?;
+        alone.lock()?;
         sweep(base);
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let path = base.join(format!("{}-{number}", std::process::id()));
@@ -86,5 +89,20 @@ mod tests {
         let path = other.path.clone();
         drop(other);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn who_comes_at_the_same_moment_takes_nobodys_directory() {
+        let base = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        let staging = Staging::new(base.path()).unwrap();
+                        assert!(staging.path.join(LOCK).exists());
+                    }
+                });
+            }
+        });
     }
 }
