@@ -22,7 +22,7 @@ impl Staging {
         static MADE: AtomicU32 = AtomicU32::new(0);
         private(base)?;
         // One at a time: a lock that is made and not yet taken is a dead process's to who sweeps.
-        let alone = File::open(base)?;
+        let alone = File::create(base.join(LOCK))?;
         alone.lock()?;
         sweep(base);
         let number = MADE.fetch_add(1, Ordering::Relaxed);
